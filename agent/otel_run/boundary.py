@@ -1,0 +1,51 @@
+"""Where our own mistakes stop: every step of ours inside the user's program runs through here.
+
+This file and sitecustomize.py alone may catch broadly. Only `Exception` is dropped, one unit at a
+time: KeyboardInterrupt, SystemExit and gevent's Timeout belong to the program and pass.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+# Our own tests set this (OTEL_RUN_STRICT): a contained mistake would otherwise look like a pass.
+strict = False
+
+# What is told of a contained error: (unit, error). The report puts itself here.
+_listeners: list[Callable[[str, Exception], None]] = []
+
+
+def tell_errors_to(listener: Callable[[str, Exception], None]) -> None:
+    """Call `listener(unit, error)` for every error that is contained from now on."""
+    _listeners.append(listener)
+
+
+def contained(unit: str, function: Callable[..., T], *args: object) -> T | None:
+    """Call `function(*args)`; if it raises an Exception, tell the report and return None.
+
+    `unit` names what stops working, in words that a user knows: "instrumentor redis".
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        if strict:
+            raise
+        for listener in _listeners:
+            try:
+                listener(unit, error)
+            except Exception:  # noqa: BLE001, S110 - a stderr of the program's own making, the end of the stack
+                pass
+        return None
+
+
+def without_exit(function: Callable[..., T], *args: object) -> T:
+    """Call code of others that has no say in whether the program goes on: its SystemExit becomes an error."""
+    try:
+        return function(*args)
+    except SystemExit as wish:
+        raise RuntimeError(f"it wanted to exit with status {wish.code}") from wish

@@ -1,0 +1,1 @@
+"""Spans leave: collected in batches, encoded, and sent by a thread that nobody waits for."""

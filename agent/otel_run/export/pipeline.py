@@ -1,0 +1,90 @@
+"""From the settings' exporter names to span processors: one for each exporter, so that each fails alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from otel_run.boundary import contained
+from otel_run.export import otlp
+from otel_run.export.batch import BatchProcessor
+from otel_run.export.sender import ExporterSender
+from otel_run.patching import candidates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from otel_run.export.sender import Sender
+    from otel_run.settings import Settings
+
+
+class ConsoleProcessor(SpanProcessor):
+    """Prints each span to stdout when it ends, in step with the program's own output (specification, stdout)."""
+
+    def __init__(self) -> None:
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        self._exporter: SpanExporter = ConsoleSpanExporter()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Do nothing: only ended spans are printed."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Print a sampled span."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            contained("exporter console", self._exporter.export, (span,))
+
+
+class Pipeline:
+    """The processors of all exporters, and their common end."""
+
+    def __init__(self, processors: list[SpanProcessor]) -> None:
+        self.processors = processors
+
+    def close(self, budget: float) -> None:
+        """Deliver everything, all exporters together within `budget` seconds."""
+        deadline = time.monotonic() + budget
+        for processor in self.processors:
+            if isinstance(processor, BatchProcessor):
+                processor.close(max(0.05, deadline - time.monotonic()))
+
+
+def build(settings: Settings) -> Pipeline:
+    """Return the pipeline of the exporters that the settings name; `none` is none of them."""
+    if "none" in settings.exporters:
+        return Pipeline([])
+    built = [contained(f"exporter {name}", _processor, name, settings) for name in settings.exporters]
+    return Pipeline([processor for processor in built if processor is not None])
+
+
+def _processor(name: str, settings: Settings) -> SpanProcessor:
+    if name == "console":
+        return ConsoleProcessor()
+    return BatchProcessor(
+        name,
+        _sender(name, settings),
+        delay=settings.bsp_schedule_delay / 1000,
+        timeout=otlp.seconds(settings.bsp_export_timeout),
+        queue_size=settings.bsp_max_queue_size,
+        batch_size=settings.bsp_max_export_batch_size,
+    )
+
+
+def _sender(name: str, settings: Settings) -> Callable[[], Sender]:
+    """Return what builds the sender, later, in the thread that uses it.
+
+    Modules of others are imported now: some refuse to be once the interpreter has begun to exit
+    (gRPC's, whatever uses concurrent.futures), which is when a short program's only batch leaves.
+    """
+    if (name == "otlp" and settings.otlp_protocol == "grpc") or name == "otlp_proto_grpc":
+        exporter = candidates.load("opentelemetry.exporter.otlp.proto.grpc.trace_exporter:OTLPSpanExporter")
+        return lambda: otlp.GrpcSender(settings, exporter)
+    if name in ("otlp", "otlp_proto_http"):
+        return lambda: otlp.HttpSender(settings)
+    exporter = candidates.load(dict(candidates.entry_points("opentelemetry_traces_exporter"))[name])
+    return lambda: ExporterSender(exporter(), name)

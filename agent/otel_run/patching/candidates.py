@@ -1,0 +1,222 @@
+"""Who could trace what: the installed instrumentors, and the modules that each waits for.
+
+A candidate is an entry point of the group `opentelemetry_instrumentor`, ours or anybody's. Entry points
+are read straight from the `*.dist-info` folders: importlib.metadata takes ten times as long to import as
+this takes to run, and is asked only for what lies in zip files and eggs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from otel_run.boundary import contained
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+GROUP = "opentelemetry_instrumentor"
+
+# Standard-library modules that nearly every program imports. An instrumentor of one of these would
+# break "free until needed", so it waits until a library has woken the agent.
+AMBIENT = frozenset(("asyncio", "concurrent", "logging", "subprocess", "threading"))
+# Those that do work of their own, and so wake the agent themselves when somebody instruments them.
+WAKING = frozenset(("sqlite3", "urllib.request"))
+# What to import for an entry point that is named after a package whose work is in a submodule.
+_WORKING_MODULE = {"urllib": "urllib.request"}
+# Folders that some distributions install beside their package by mistake.
+_BYCATCH = frozenset(("test", "tests", "doc", "docs", "example", "examples", "benchmarks", "scripts"))
+
+
+class Distribution:
+    """One installed distribution, read file by file."""
+
+    __slots__ = ("_folder", "_lazy", "name")
+
+    def __init__(self, name: str, folder: str, lazy: Any = None) -> None:
+        self.name = normalize(name)
+        self._folder = folder
+        self._lazy = lazy
+
+    def read(self, filename: str) -> str:
+        """Return a metadata file's text, empty if there is none."""
+        try:
+            if self._lazy is not None:
+                return self._lazy.read_text(filename) or ""
+            with open(os.path.join(self._folder, filename), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except (OSError, ValueError):  # ValueError: no UTF-8, in a zip file
+            return ""
+
+    def entry_points(self, group: str) -> Iterator[tuple[str, str]]:
+        """Yield (name, "module:attribute") of the group."""
+        section = ""
+        for raw in self.read("entry_points.txt").splitlines():
+            line = raw.strip()
+            if line.startswith("["):
+                section = line.strip("[]").strip()
+            elif section == group and "=" in line and not line.startswith(("#", ";")):
+                name, _, value = line.partition("=")
+                yield name.strip(), value.partition("[")[0].replace(" ", "").strip()
+
+    def instruments(self) -> list[str]:
+        """Return the names of the distributions in the extras `instruments` and `instruments-any`."""
+        found = []
+        for line in (self.read("METADATA") or self.read("PKG-INFO")).splitlines():
+            if not line:
+                break
+            field, _, requirement = line.partition(":")
+            wanted, _, marker = requirement.partition(";")
+            extra = marker.replace("'", '"').replace(" ", "").replace("_", "-")
+            if field == "Requires-Dist" and ('extra=="instruments"' in extra or 'extra=="instruments-any"' in extra):
+                found.append(normalize(_requirement_name(wanted)))
+        return list(dict.fromkeys(found))
+
+    def modules(self) -> list[str]:
+        """Return the import names of the packages and modules that this distribution installs."""
+        packages, plain = set(), set()
+        for line in self.read("RECORD").splitlines():
+            parts = line.partition(",")[0].strip('"').split("/")
+            if parts[-1] == "__init__.py":
+                packages.add(tuple(parts[:-1]))
+            elif len(parts) == 1 and parts[0].endswith((".py", ".so", ".pyd")):
+                plain.add(parts[0].partition(".")[0])
+        # The uppermost folders with an __init__: `google.cloud.storage`, not the namespace `google`.
+        tops = {".".join(p) for p in packages if not any(p[:n] in packages for n in range(1, len(p)))}
+        found = {name for name in tops | plain if name and name not in _BYCATCH and not name.startswith("__editable__")}
+        return sorted(found or set(self.read("top_level.txt").split()) or {self.name.replace("-", "_")})
+
+
+class Candidate:
+    """An instrumentor that could be applied: its name, where it is, and which modules it waits for."""
+
+    __slots__ = ("distribution", "libraries", "modules", "name", "value")
+
+    def __init__(self, name: str, value: str, distribution: str, libraries: list[str], modules: list[str]) -> None:
+        self.name = name
+        self.value = value
+        self.distribution = distribution
+        # The distributions it is for; empty if it doesn't say.
+        self.libraries = libraries
+        # The modules whose import applies it; empty if none of the libraries is installed.
+        self.modules = modules
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is part of otel-run."""
+        return self.distribution == "otel-run"
+
+    @property
+    def is_absent(self) -> bool:
+        """Tell whether its library is not installed, so that there is nothing to wait for."""
+        return bool(self.libraries) and not self.modules
+
+    @property
+    def is_ambient(self) -> bool:
+        """Tell whether it has to wait until something else has woken the agent."""
+        return not self.libraries and all(name.partition(".")[0] in AMBIENT for name in self.modules)
+
+
+def find() -> list[Candidate]:
+    """Return the candidates, each name once: ours before anybody's, then the first on the path."""
+    installed = {distribution.name: distribution for distribution in distributions()}
+    found: dict[str, Candidate] = {}
+    for distribution in installed.values():
+        for candidate in contained(f"metadata of {distribution.name}", _candidates, distribution, installed) or ():
+            name = candidate.name
+            if name not in found or (candidate.is_ours and not found[name].is_ours):
+                found[name] = candidate
+    return list(found.values())
+
+
+def _candidates(distribution: Distribution, installed: dict[str, Distribution]) -> list[Candidate]:
+    points = distribution.entry_points(GROUP)
+    return [_candidate(name, value, distribution, installed) for name, value in points]
+
+
+def _candidate(name: str, value: str, distribution: Distribution, installed: dict[str, Distribution]) -> Candidate:
+    if distribution.name == "otel-run":
+        # Our files are named after what they wait for.
+        return Candidate(name, value, distribution.name, [], [name])
+    libraries = distribution.instruments()
+    if libraries:
+        modules = [module for library in libraries if library in installed for module in installed[library].modules()]
+    else:
+        modules = [_WORKING_MODULE.get(name, name)] if name in sys.stdlib_module_names else []
+    return Candidate(name, value, distribution.name, libraries, modules)
+
+
+def entry_points(group: str) -> list[tuple[str, str]]:
+    """Return (name, "module:attribute") for every installed entry point of `group`."""
+    return [point for distribution in distributions() for point in distribution.entry_points(group)]
+
+
+def names(group: str) -> list[str]:
+    """Return the names of the installed entry points of `group`."""
+    return [name for name, _ in entry_points(group)]
+
+
+def load(value: str) -> Any:
+    """Import what an entry point's "module:attribute" names."""
+    module, _, attribute = value.partition(":")
+    __import__(module)
+    found: Any = sys.modules[module]
+    for part in attribute.split(".") if attribute else ():
+        found = getattr(found, part)
+    return found
+
+
+def distributions() -> list[Distribution]:
+    """Return what is installed on `sys.path`; of two versions of one name, the first."""
+    found: dict[str, Distribution] = {}
+    # importlib passes over a sys.path entry that is not a str, such as a Path, and so must we.
+    for entry in dict.fromkeys(entry for entry in sys.path if isinstance(entry, str)):
+        for distribution in contained(f"metadata in {entry}", _in_folder, entry or os.curdir) or ():
+            found.setdefault(distribution.name, distribution)
+    return list(found.values())
+
+
+def _in_folder(entry: str) -> Iterable[Distribution]:
+    if entry.endswith(".egg"):
+        return _in_archive(entry)
+    try:
+        listed = os.listdir(entry)
+    except NotADirectoryError:
+        return _in_archive(entry)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return ()
+    return [
+        Distribution(name.rpartition(".")[0].partition("-")[0], os.path.join(entry, name))
+        for name in listed
+        if name.endswith((".dist-info", ".egg-info"))
+    ]
+
+
+def _in_archive(entry: str) -> Iterable[Distribution]:
+    import importlib_metadata
+
+    return [
+        Distribution(_name_in(Distribution("", entry, found)), entry, found)
+        for found in importlib_metadata.distributions(path=[entry])
+    ]
+
+
+def _name_in(distribution: Distribution) -> str:
+    # importlib_metadata raises, or not, by version, where there is no METADATA.
+    lines = (distribution.read("METADATA") or distribution.read("PKG-INFO")).splitlines()
+    return next((line[5:].strip() for line in lines if line.startswith("Name:")), "")
+
+
+def _requirement_name(requirement: str) -> str:
+    end = next((i for i, c in enumerate(requirement.strip()) if not (c.isalnum() or c in "-_.")), None)
+    return requirement.strip()[:end]
+
+
+def normalize(name: str) -> str:
+    """Return a distribution's name as PEP 503 compares it."""
+    lowered = name.lower().replace("_", "-").replace(".", "-")
+    while "--" in lowered:
+        lowered = lowered.replace("--", "-")
+    return lowered

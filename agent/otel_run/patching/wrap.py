@@ -1,0 +1,182 @@
+"""Replacing a function by one that observes it: ours before, theirs bare, ours after.
+
+The error boundary of the design stands here, once for all instrumentors. `begin(args, kwargs)` runs
+before the call, contained; it returns None to leave the call alone, or a callable `finish(result,
+error)`, which runs after it, contained. Whatever happens in ours, theirs is called exactly once with
+the arguments it was given, and its result or exception leaves untouched.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from otel_run.boundary import contained
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+    Finish = Callable[[Any, "BaseException | None"], None]
+    Begin = Callable[[tuple[Any, ...], dict[str, Any]], "Finish | None"]
+
+# Flags of a code object (inspect.CO_*); `inspect` itself costs more than all of this file.
+_GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
+
+
+class DoesNotFit(Exception):
+    """The library lacks something that an instrumentor patches; the message names it."""
+
+
+class Patch:
+    """One attribute of a module or class, to be replaced by an observed version of itself."""
+
+    __slots__ = ("_begin", "_found", "_is_own", "_placed", "name", "owner", "unit")
+
+    def __init__(self, unit: str, owner: object, name: str, begin: Begin) -> None:
+        """Raise DoesNotFit if `owner` has no callable `name`."""
+        self.unit = unit
+        self.owner = owner
+        self.name = name
+        self._begin = begin
+        # An inherited method is found too; undoing the patch then removes ours in place of leaving a copy.
+        self._is_own = name in vars(owner)
+        self._found = _raw_attribute(owner, name)
+        if not callable(_function_of(self._found)):
+            raise DoesNotFit(f"{_name_of(owner)} has no {name}")
+        self._placed: object = None
+
+    def apply(self) -> None:
+        """Put the observed version in place."""
+        function = _function_of(self._found)
+        observed: Any = observe(self.unit, function, self._begin_if_applied)
+        if isinstance(self._found, (staticmethod, classmethod)):
+            observed = type(self._found)(observed)
+        setattr(self.owner, self.name, observed)
+        self._placed = observed
+
+    def undo(self) -> None:
+        """Take it away again; if somebody has wrapped ours in the meantime, it stays and observes nothing."""
+        placed, self._placed = self._placed, None
+        if placed is None or vars(self.owner).get(self.name) is not placed:
+            return
+        if self._is_own:
+            setattr(self.owner, self.name, self._found)
+        else:
+            delattr(self.owner, self.name)
+
+    def _begin_if_applied(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+        return None if self._placed is None else self._begin(args, kwargs)
+
+
+def observe(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    """Return a function like `original` (same kind, name, signature) that `begin` observes."""
+    flags = getattr(getattr(original, "__code__", None), "co_flags", 0)
+    if flags & (_COROUTINE | _ITERABLE_COROUTINE):
+        make = _around_coroutine
+    elif flags & _ASYNC_GENERATOR:
+        make = _around_async_generator
+    elif flags & _GENERATOR:
+        make = _around_generator
+    else:
+        make = _around_function
+    return functools.wraps(original)(make(unit, original, begin))
+
+
+def _around_function(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        finish = contained(unit, begin, args, kwargs)
+        if finish is None:
+            return original(*args, **kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            contained(unit, finish, None, error)
+            raise
+        contained(unit, finish, result, None)
+        return result
+
+    return call
+
+
+def _around_coroutine(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        finish = contained(unit, begin, args, kwargs)
+        if finish is None:
+            return await original(*args, **kwargs)
+        try:
+            result = await original(*args, **kwargs)
+        except BaseException as error:
+            contained(unit, finish, None, error)
+            raise
+        contained(unit, finish, result, None)
+        return result
+
+    return call
+
+
+def _around_generator(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        finish = contained(unit, begin, args, kwargs)
+        if finish is None:
+            return (yield from original(*args, **kwargs))
+        try:
+            result = yield from original(*args, **kwargs)
+        except BaseException as error:
+            # A consumer that stops early throws GeneratorExit in: the end of a good run.
+            contained(unit, finish, None, None if isinstance(error, GeneratorExit) else error)
+            raise
+        contained(unit, finish, result, None)
+        return result
+
+    return call
+
+
+def _around_async_generator(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        finish = contained(unit, begin, args, kwargs)
+        source = original(*args, **kwargs)
+        thrown: BaseException | None = None
+        try:
+            # There is no `yield from` for these: hand on what the consumer sends and throws (PEP 525).
+            item = await source.__anext__()
+            while True:
+                try:
+                    sent = yield item
+                except BaseException as error:  # noqa: BLE001 - handed on, two lines below
+                    thrown = error
+                # Not while `thrown` is being handled: it would become the context of what theirs raises next.
+                if thrown is None:
+                    item = await source.asend(sent)
+                elif isinstance(thrown, GeneratorExit):
+                    await source.aclose()
+                    raise thrown
+                else:
+                    item = await source.athrow(thrown)
+                    thrown = None
+        except StopAsyncIteration:
+            if finish is not None:
+                contained(unit, finish, None, None)
+        except BaseException as error:
+            thrown = None  # its traceback holds this frame
+            if finish is not None:
+                contained(unit, finish, None, None if isinstance(error, GeneratorExit) else error)
+            raise
+
+    return call
+
+
+def _raw_attribute(owner: object, name: str) -> Any:
+    """Return what a class or module holds, not what looking it up makes of it: a staticmethod stays one."""
+    if not isinstance(owner, type):
+        return vars(owner)[name] if name in vars(owner) else getattr(owner, name, None)
+    return next((vars(cls)[name] for cls in owner.__mro__ if name in vars(cls)), None)
+
+
+def _function_of(found: object) -> Any:
+    return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
+
+
+def _name_of(owner: object) -> str:
+    module = getattr(owner, "__module__", None)
+    name = getattr(owner, "__qualname__", None) or getattr(owner, "__name__", repr(owner))
+    return f"{module}.{name}" if module and isinstance(owner, type) else str(name)

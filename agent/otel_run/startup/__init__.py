@@ -1,0 +1,84 @@
+"""Python starts: the boot steps in order, cheap enough for every interpreter of a container.
+
+`start()` decides whether to be on, reads the settings and puts one finder in place. Everything that
+costs something waits in `awakening` until a supported library, or `opentelemetry.trace`, is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from otel_run import boundary, report, settings
+from otel_run.patching import on_import
+from otel_run.startup import program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_run.settings import Settings
+
+_finder: on_import.Finder | None = None
+
+
+def start() -> None:
+    """Start the agent in this process, once; leave at once if it is switched off or has no business here."""
+    global _finder
+    if _finder is not None:
+        return
+    found, problems = settings.load(_installed)
+    if found.is_off():
+        return
+    if program.is_tool(program.running(), found.skip_programs):
+        report.note("program", "not traced", "it is a tool; OTEL_RUN_SKIP_PROGRAMS lists them")
+        return
+    _speak_and_contain(found)
+    for problem in settings.unsaid(problems):
+        report.say(problem.line())
+    _finder = on_import.Finder(_discover, _is_worth_discovering)
+    sys.meta_path.insert(0, _finder)
+    # The program may trace by itself, with no library of ours in sight.
+    _finder.wait_for("opentelemetry.trace", _wake)
+    if any(_is_foreign(name) for name in list(sys.modules)):
+        # A .pth file or the hidden sitecustomize has imported before us.
+        _finder.discover()
+
+
+def _speak_and_contain(found: Settings) -> None:
+    report.quiet = found.log_level in ("none", "off")
+    report.debug = found.debug or found.log_level in ("debug", "trace")
+    boundary.strict = found.strict
+    boundary.tell_errors_to(report.tell_error)
+
+
+def _installed(group: str) -> list[str]:
+    from otel_run.patching import candidates
+
+    return candidates.names(group)
+
+
+def _is_foreign(name: str) -> bool:
+    # Names with an underscore belong to installers: _virtualenv, _distutils_hack, __editable___finder.
+    top = name.partition(".")[0]
+    return top not in sys.stdlib_module_names and not top.startswith("_") and top not in ("otel_run", "sitecustomize")
+
+
+def _is_worth_discovering(name: str) -> bool:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        # candidates.WAKING, which is not imported yet
+        return name in ("sqlite3", "urllib.request")
+    return top not in ("otel_run", "sitecustomize", "usercustomize")
+
+
+def _discover() -> None:
+    from otel_run.startup import awakening
+
+    assert _finder is not None
+    awakening.watch_candidates(_finder)
+
+
+def _wake() -> None:
+    from otel_run.startup import awakening
+
+    assert _finder is not None
+    _finder.discover()
+    awakening.wake()

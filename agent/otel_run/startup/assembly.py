@@ -1,0 +1,81 @@
+"""Putting the tracing together: resource, sampler, processors, propagators, and the global provider.
+
+Each part fails alone: without its exporter the program still propagates context, without one propagator
+the others still do.
+"""
+
+from __future__ import annotations
+
+from opentelemetry import trace
+
+from otel_run import report
+from otel_run.boundary import contained
+from otel_run.export import pipeline
+from otel_run.sampling import build as sampling
+from otel_run.startup import lifetime, program
+from otel_run.tracing import chatter, propagation, resource
+from otel_run.tracing.provider import Provider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from otel_run.settings import Settings
+
+_provider: Provider | None = None
+
+
+def assemble(found: Settings) -> None:
+    """Build everything and make it the program's, unless the program has a provider of its own already."""
+    global _provider
+    contained("chatter", chatter.calm, found)
+    contained("propagators", propagation.install, found)
+    name = found.service_name or found.resource_attributes.get("service.name")
+    service = name or program.service_name(program.running())
+    report.note("service.name", service, "from the environment" if name else "derived from what is run")
+    sampler = contained("sampler", sampling.build, found)
+    if sampler is None:
+        # Never 100 % in place of a sampler that failed.
+        sampler = sampling.one_percent()
+    provider = _provider = Provider(found, resource.build(found, service), sampler)
+    exporters = pipeline.build(found)
+    for processor in exporters.processors:
+        provider.add_own_processor(processor)
+    _make_global(provider)
+    lifetime.flush_at_exit(exporters, found.exit_timeout / 1000)
+
+
+def _make_global(provider: Provider) -> None:
+    if trace._TRACER_PROVIDER is not None:
+        _give_way(trace._TRACER_PROVIDER)
+        return
+    # Not by set_tracer_provider: it can be called once, and that call belongs to the program.
+    trace._TRACER_PROVIDER = provider
+    trace.set_tracer_provider = _set_tracer_provider(trace.set_tracer_provider)
+
+
+def _set_tracer_provider(original: Callable[..., None]) -> Callable[..., None]:
+    import functools
+
+    @functools.wraps(original)
+    def set_tracer_provider(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        contained("the program's own provider", _notice)
+
+    return set_tracer_provider
+
+
+def _notice() -> None:
+    if trace._TRACER_PROVIDER is not _provider and trace._TRACER_PROVIDER is not None:
+        _give_way(trace._TRACER_PROVIDER)
+
+
+def _give_way(theirs: trace.TracerProvider) -> None:
+    """Let the program's provider be the provider: our spans go through it, and its spans to our exporters too."""
+    assert _provider is not None
+    kind = f"{type(theirs).__module__}.{type(theirs).__qualname__}"
+    if _provider.follow(theirs):
+        report.note("provider", "the program's own", f"{kind}; spans go to its exporters and to ours")
+    else:
+        report.note("provider", "the program's own", f"{kind}; our exporters get what our instrumentors make")

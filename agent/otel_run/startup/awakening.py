@@ -1,0 +1,118 @@
+"""A supported library is imported: the provider is built, and that one instrumentor is loaded and applied."""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock
+
+from otel_run import report, settings
+from otel_run.boundary import contained, without_exit
+from otel_run.patching import candidates
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_run.patching.candidates import Candidate
+    from otel_run.patching.on_import import Finder
+
+# Two threads may import two libraries at once. Waiting is bounded: the other thread may itself be
+# waiting for an import that this one is in the middle of.
+_lock = RLock()
+_PATIENCE = 2.0  # seconds
+
+# Instrumentors of others that harm the program they are in, by their distribution.
+_DECLINED = {
+    "opentelemetry-instrumentation-logging": "with its handler on the root logger the program's own log lines vanish",
+}
+
+_state = "asleep"
+_ambient: list[Candidate] = []
+_finder: Finder | None = None
+
+
+def watch_candidates(finder: Finder) -> None:
+    """Find the candidates and wait for the modules of each."""
+    global _finder
+    _finder = finder
+    disabled = settings.current().disabled_instrumentations
+    for candidate in candidates.find():
+        if "*" in disabled or candidate.name.lower() in disabled:
+            report.note(candidate.name, "disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
+        elif candidate.distribution in _DECLINED:
+            report.note(candidate.name, "declined", _DECLINED[candidate.distribution])
+        elif candidate.is_absent:
+            report.note(candidate.name, "absent", f"{' or '.join(candidate.libraries)} is not installed")
+        elif candidate.is_ambient:
+            _ambient.append(candidate)
+        else:
+            _wait_for(finder, candidate)
+
+
+def _wait_for(finder: Finder, candidate: Candidate) -> None:
+    def imported() -> None:
+        wake()
+        contained(f"instrumentor {candidate.name}", without_exit, _apply, candidate)
+
+    for module in candidate.modules:
+        finder.wait_for(module, imported)
+
+
+def wake() -> None:
+    """Build the provider and all that hangs on it, once."""
+    global _state
+    if _state == "awake":
+        return
+    held = _lock.acquire(timeout=_PATIENCE)
+    try:
+        if _state == "asleep":
+            _state = "waking"
+            contained("tracing", without_exit, _build)
+            _state = "awake"
+            for candidate in _ambient:
+                contained(f"instrumentor {candidate.name}", without_exit, _apply_ambient, candidate)
+    finally:
+        if held:
+            _lock.release()
+
+
+def _build() -> None:
+    found = settings.current()
+    # The SDK raises while it is imported on values that we have already named and replaced, and looks
+    # for propagators, which we install ourselves, with a scan of everything that is installed.
+    with settings.Hidden(*found.unusable, "OTEL_PROPAGATORS"):
+        from otel_run.startup import assembly
+
+        assembly.assemble(found)
+
+
+def _apply_ambient(candidate: Candidate) -> None:
+    assert _finder is not None
+    if candidate.modules:
+        _wait_for(_finder, candidate)
+    else:
+        _apply(candidate)
+
+
+def _apply(candidate: Candidate) -> None:
+    """Load one instrumentor and let it patch its library; again, if the library was executed again."""
+    from opentelemetry.instrumentation.dependencies import DependencyConflictError
+
+    from otel_run.patching.wrap import DoesNotFit
+
+    instrumentor = candidates.load(candidate.value)()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        if len(candidate.modules) > 1:
+            return  # the second of its modules was imported, nothing was reloaded
+        instrumentor.uninstrument()
+    try:
+        # A version limit of somebody else's is theirs to set; ours have none.
+        instrumentor.instrument(skip_dep_check=candidate.is_ours, raise_exception_on_conflict=True)
+    except DependencyConflictError as conflict:
+        report.warn(f"instrumentor {candidate.name}", "refused", str(conflict))
+    except DoesNotFit as reason:
+        report.warn(f"instrumentor {candidate.name}", "refused", f"this version of the library {reason}")
+    else:
+        report.note(candidate.name, "patched", f"{candidate.distribution}, on import of {_trigger(candidate)}")
+
+
+def _trigger(candidate: Candidate) -> str:
+    return next((module for module in candidate.modules if module in sys.modules), "anything")

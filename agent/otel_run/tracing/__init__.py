@@ -1,0 +1,1 @@
+"""Spans are made: the provider, its resource, and the span around one observed call."""

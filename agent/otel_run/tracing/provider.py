@@ -1,0 +1,110 @@
+"""The SDK's provider, made from our settings alone, and able to step behind one that the program brings."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+
+from otel_run.boundary import contained
+from otel_run.patching import candidates
+from otel_run.tracing import resource as resources
+
+if TYPE_CHECKING:
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from otel_run.settings import Settings
+
+
+class Provider(TracerProvider):
+    """Our provider. Everything is given: the SDK reads no environment and registers no exit handler."""
+
+    def __init__(self, settings: Settings, resource: Resource, sampler: Sampler) -> None:
+        super().__init__(
+            sampler=sampler,
+            resource=resource,
+            shutdown_on_exit=False,
+            id_generator=contained("id generator", _id_generator, settings.id_generator) or RandomIdGenerator(),
+            span_limits=_limits(settings),
+        )
+        self._keeps_instance_id = "service.instance.id" in settings.resource_attributes
+        self._ours: list[SpanProcessor] = []
+
+    def add_own_processor(self, processor: SpanProcessor) -> None:
+        """Add a processor of ours; it comes along when we step behind the program's provider."""
+        self._ours.append(processor)
+        self.add_span_processor(processor)
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        """Return a tracer as the SDK does, but without the filter that it adds to the program's `warnings`."""
+        before = list(warnings.filters)
+        tracer: trace.Tracer = super().get_tracer(*args, **kwargs)
+        if list(warnings.filters) != before:
+            warnings.filters[:] = before  # type: ignore[index]
+        return tracer
+
+    def follow(self, theirs: trace.TracerProvider) -> bool:
+        """Step behind `theirs`: its sampler, resource and exporters also for spans of tracers of ours.
+
+        Returns False, and changes nothing, if it is not one of the SDK's. Tracers that instrumentors
+        hold already are re-pointed in place, so that it doesn't matter who was imported first.
+        """
+        if not isinstance(theirs, TracerProvider) or theirs is self:
+            return False
+        for processor in self._ours:
+            theirs.add_span_processor(processor)
+        self.sampler = theirs.sampler
+        self.id_generator = theirs.id_generator
+        self._resource = theirs._resource
+        self._span_limits = theirs._span_limits
+        self._active_span_processor = theirs._active_span_processor
+        for tracer in list(self._tracers.values()):
+            tracer.sampler = theirs.sampler
+            tracer.resource = theirs._resource
+            tracer.span_processor = theirs._active_span_processor
+            tracer.id_generator = theirs.id_generator
+            tracer._span_limits = theirs._span_limits
+        return True
+
+    def shutdown(self) -> None:
+        """Deliver what has ended. Spans that end later are still taken: the process is not over yet."""
+        self.force_flush()
+
+    def _handle_fork(self) -> None:
+        # Not the SDK's: it runs detectors in a thread pool here, in the middle of the fork, where the lock
+        # of concurrent.futures is still held if that was imported after us. The child would never start.
+        # And it replaces a service.instance.id that the operator has set.
+        self._tracers_lock = threading.Lock()
+        chosen = self._resource.attributes.get("service.instance.id") if self._keeps_instance_id else None
+        self._update_resource(resources.after_fork(chosen))
+
+
+def _id_generator(name: str) -> IdGenerator:
+    if name == "random":
+        return RandomIdGenerator()
+    found = dict(candidates.entry_points("opentelemetry_id_generator"))
+    generator: IdGenerator = candidates.load(found[name])()
+    return generator
+
+
+def _limits(settings: Settings) -> SpanLimits:
+    # None would make the SDK look into the environment.
+    unset = SpanLimits.UNSET
+    length = settings.attribute_value_length_limit
+    span_length = settings.span_attribute_value_length_limit
+    return SpanLimits(
+        max_attributes=settings.attribute_count_limit,
+        max_events=settings.span_event_count_limit,
+        max_links=settings.span_link_count_limit,
+        max_span_attributes=settings.span_attribute_count_limit,
+        max_event_attributes=settings.event_attribute_count_limit,
+        max_link_attributes=settings.link_attribute_count_limit,
+        max_attribute_length=unset if length is None else length,
+        max_span_attribute_length=unset if span_length is None else span_length,
+    )

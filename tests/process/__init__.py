@@ -1,0 +1,1 @@
+"""Whole processes: the launcher, start-up, and programs that must not notice."""

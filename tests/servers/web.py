@@ -1,0 +1,118 @@
+"""A real HTTP/1.1 server in a thread, whose paths behave as downstream services do, well or badly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True)
+class Web:
+    """Where the server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return f"http://{self.host}:{self.port}"
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Web]:
+    """Serve until the block is left."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield Web("127.0.0.1", server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    # Not waited for at the end: a client may keep its connection open.
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that go away in the middle are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers every method alike, unknown ones too."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        kind, _, rest = url.path.strip("/").partition("/")
+        if kind == "status":
+            self._send(int(rest), {"status": int(rest)})
+        elif kind == "redirect":
+            self._send(302, {}, ("Location", "/echo"))
+        elif kind == "slow":
+            time.sleep(float(parse_qs(url.query).get("seconds", ["1"])[0]))
+            self._send(200, {"slow": True})
+        elif kind == "reset":
+            self._reset()
+        elif kind == "stream":
+            self._stream()
+        elif kind == "echo":
+            headers = dict(self.headers.items())
+            told = {"method": self.command, "path": self.path, "headers": headers}
+            self._send(200, told | {"body": body.decode(errors="replace")})
+        else:
+            self._send(404, {"status": 404})
+
+    def _send(self, status: int, told: object, *headers: tuple[str, str]) -> None:
+        payload = json.dumps(told).encode()
+        bodiless = self.command == "HEAD" or status in (204, 304) or status < 200
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Type", "application/json")):
+            self.send_header(name, value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        if not bodiless:
+            self.wfile.write(payload)
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number in range(5):
+            chunk = f"chunk {number}\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            time.sleep(0.01)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _reset(self) -> None:
+        # Closing with a linger time of zero sends RST in place of FIN.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""

@@ -1,0 +1,177 @@
+"""Every variable, {unset, empty, good, mis-cased, junk, negative, zero, huge}: the value used, the problem said.
+
+The cases are made from `settings.ROWS`, so a new row fails here until it has its entry in `EXPECTED`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from otel_run import settings
+
+HUGE = "9" * 5000
+BAD = object()  # not usable: the default, and a problem
+
+
+class Kind(NamedTuple):
+    """How a sort of variable answers: what is allowed, and (given, value) for each column."""
+
+    allowed: str
+    good: tuple[str, object]
+    miscased: tuple[str, object]
+    junk: tuple[str, object] = ("?!", BAD)
+    negative: tuple[str, object] = ("-1", BAD)
+    zero: tuple[str, object] = ("0", BAD)
+    huge: tuple[str, object] = (HUGE, BAD)
+
+
+class Instead(NamedTuple):
+    """A bad value in whose place something other than the default is used, and how that is told."""
+
+    value: object
+    told: str
+
+
+class Expected(NamedTuple):
+    """What one row answers: its kind, its default, and how the default is told in a problem."""
+
+    kind: Kind
+    default: object
+    told: str
+
+
+BOOLEAN = Kind("true, false", ("true", True), ("FaLsE", False))
+COUNT = Kind("a whole number from 0 to 2147483647", ("7", 7), ("0X7", BAD), zero=("0", 0))
+POSITIVE = COUNT._replace(allowed="a whole number from 1 to 2147483647", zero=("0", BAD))
+MILLISECONDS = COUNT._replace(allowed="whole milliseconds from 0 to 2147483647", good=("1500", 1500))
+
+
+def anything(good: str, miscased: str) -> Kind:
+    """Return a text: each is taken as it is."""
+    return Kind("", (good, good), (miscased, miscased), *((text, text) for text in ("?!", "-1", "0", HUGE)))
+
+
+def listed(miscased: tuple[str, ...], junk: tuple[str, object] = ("?!", ("?!",)), allowed: str = "") -> Kind:
+    """Return a list of words of the user's."""
+    texts = [(text, (text,)) for text in ("-1", "0", HUGE)]
+    return Kind(allowed, (" a, b,,a ", ("a", "b")), ("Abc,DEF", miscased), junk, *texts)
+
+
+def one_of(good: str, miscased: str, names: str, group: str = "", many: bool = False) -> Kind:
+    """Return a choice: names of ours, in any case, or of an installed entry point."""
+    values = [tuple(text.lower().split(",")) if many else text.lower() for text in (good, miscased)]
+    allowed = f"{names}, or an installed entry point of {group}" if group else names
+    return Kind(allowed, (good, values[0]), (miscased, values[1]))
+
+
+def pairs(lower: bool) -> Kind:
+    """Return `key=value,…`."""
+    miscased = {"abc": "DeF"} if lower else {"aBc": "DeF"}
+    good = ("a=b%20c, d=e=f", {"a": "b c", "d": "e=f"})
+    return Kind("key=value,key=value with , and = percent-encoded", good, ("aBc=DeF", miscased))
+
+
+TEXT = anything("shop", "ShOp")
+NAMES = listed(("abc", "def"))
+PATTERNS = listed(("Abc", "DEF"), ("(", BAD), "regular expressions, separated by commas")
+URL = Kind(
+    "http://host:port, https://host:port or, for grpc, host:port",
+    ("https://[::1]:4318/p", "https://[::1]:4318/p"),
+    ("HTTP://Host:1", "HTTP://Host:1"),
+    huge=(f"http://h:{HUGE}", BAD),
+)
+SAMPLERS = (
+    "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio"
+)
+SAMPLER = one_of("traceidratio", "Always_OFF", SAMPLERS, "opentelemetry_traces_sampler")._replace(
+    zero=("0", Instead("parentbased_traceidratio", "parentbased_traceidratio with 0"))
+)
+LOG_LEVELS = "none, off, fatal, error, warn, warning, info, debug, trace"
+PROPAGATORS = "tracecontext, baggage, b3, b3multi, jaeger, xray, ottrace, none"
+OPT_INS = "http, http/dup, database, database/dup, gen_ai_latest_experimental"
+NO_FILE = Kind("nothing, declarative configuration is not supported", ("f.yaml", BAD), ("F.YAML", BAD))
+METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
+
+EXPECTED = {
+    "enabled": Expected(BOOLEAN, True, "true"),
+    "sdk_disabled": Expected(BOOLEAN, False, "false"),
+    "debug": Expected(BOOLEAN, False, "false"),
+    "strict": Expected(BOOLEAN, False, "false"),
+    "exit_timeout": Expected(MILLISECONDS, 2000, "2000"),
+    "skip_programs": Expected(NAMES, tuple(settings.TOOLS.split()), ""),
+    "service_name": Expected(TEXT, None, ""),
+    "resource_attributes": Expected(pairs(lower=False), {}, "none"),
+    "resource_detectors": Expected(NAMES, (), ""),
+    "log_level": Expected(one_of("debug", "NONE", LOG_LEVELS), "info", "info"),
+    "propagators": Expected(
+        one_of("b3,none", "BAGGAGE", PROPAGATORS, "opentelemetry_propagator", many=True),
+        ("tracecontext", "baggage"),
+        "tracecontext,baggage",
+    ),
+    "sampler": Expected(SAMPLER, "parentbased_always_on", "parentbased_always_on"),
+    "sampler_arg": Expected(TEXT, None, ""),
+    "exporters": Expected(
+        one_of("console,otlp", "NONE", "otlp, console, none", "opentelemetry_traces_exporter", many=True),
+        ("otlp",),
+        "otlp",
+    ),
+    "id_generator": Expected(one_of("random", "RANDOM", "random", "opentelemetry_id_generator"), "random", "random"),
+    "otlp_protocol": Expected(one_of("grpc", "GRPC", "http/protobuf, grpc"), "http/protobuf", "http/protobuf"),
+    "otlp_traces_endpoint": Expected(URL, None, "the endpoint below"),
+    "otlp_endpoint": Expected(URL, None, "http://localhost:4318, for gRPC :4317"),
+    "otlp_headers": Expected(pairs(lower=True), {}, "none"),
+    "otlp_timeout": Expected(MILLISECONDS, 10000, "10000"),
+    "otlp_compression": Expected(one_of("gzip", "GZip", "gzip, none"), "none", "none"),
+    "otlp_insecure": Expected(BOOLEAN, False, "false"),
+    "otlp_certificate": Expected(TEXT, None, ""),
+    "otlp_client_key": Expected(TEXT, None, ""),
+    "otlp_client_certificate": Expected(TEXT, None, ""),
+    "bsp_schedule_delay": Expected(MILLISECONDS, 5000, "5000"),
+    "bsp_export_timeout": Expected(MILLISECONDS, 30000, "30000"),
+    "bsp_max_queue_size": Expected(POSITIVE, 2048, "2048"),
+    "bsp_max_export_batch_size": Expected(POSITIVE, 512, "512"),
+    "span_attribute_value_length_limit": Expected(COUNT, None, "no limit"),
+    "span_attribute_count_limit": Expected(COUNT, 128, "128"),
+    "span_event_count_limit": Expected(COUNT, 128, "128"),
+    "span_link_count_limit": Expected(COUNT, 128, "128"),
+    "event_attribute_count_limit": Expected(COUNT, 128, "128"),
+    "link_attribute_count_limit": Expected(COUNT, 128, "128"),
+    "attribute_value_length_limit": Expected(COUNT, None, "no limit"),
+    "attribute_count_limit": Expected(COUNT, 128, "128"),
+    "disabled_instrumentations": Expected(NAMES, (), ""),
+    "requests_excluded_urls": Expected(PATTERNS, (), "none"),
+    "httpx_excluded_urls": Expected(PATTERNS, (), "none"),
+    "capture_client_request_headers": Expected(PATTERNS, (), "none"),
+    "capture_client_response_headers": Expected(PATTERNS, (), "none"),
+    "sanitize_header_fields": Expected(PATTERNS, (), "none"),
+    "http_known_methods": Expected(listed(("Abc", "DEF")), METHODS, ""),
+    "http_capture_all_methods": Expected(BOOLEAN, False, "false"),
+    "semconv_opt_in": Expected(one_of("http/dup", "DATABASE,Http", OPT_INS, many=True), (), "stable names only"),
+    "config_file": Expected(NO_FILE, None, "none"),
+}
+
+COLUMNS = ("unset", "empty", *Kind._fields[1:])
+CASES = [(row, variable, column) for row in settings.ROWS for variable in row.variables for column in COLUMNS]
+
+
+@pytest.mark.parametrize(("row", "variable", "column"), CASES, ids=lambda case: getattr(case, "field", case))
+def test_a_variable_is_used_or_named_once(row: settings.Row, variable: str, column: str) -> None:
+    kind, default, told = EXPECTED[row.field]
+    given, value = {"unset": ("", default), "empty": (" \t", default)}.get(column) or getattr(kind, column)
+    is_bad = value is BAD or isinstance(value, Instead)
+    if isinstance(value, Instead):
+        value, told = value
+    environ = {} if column == "unset" else {variable: given}
+    found, problems = settings.read(environ, lambda group: [])
+    assert getattr(found, row.field) == (default if value is BAD else value)
+    wanted = [(variable, "(not shown)" if row.secret else given, kind.allowed, told)] if is_bad else []
+    assert [(p.variable, p.given, p.allowed, p.used) for p in problems] == wanted
+
+
+def test_every_row_stands_in_the_table_and_in_the_annotations() -> None:
+    fields = [row.field for row in settings.ROWS]
+    assert len(set(fields)) == len(fields)
+    assert set(fields) == set(EXPECTED)
+    assert set(settings.Settings.__annotations__) == {*fields, "ratio", "unusable"}
