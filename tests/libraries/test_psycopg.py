@@ -1,0 +1,406 @@
+"""psycopg 3 under `otel-run`, against a real PostgreSQL: whole spans, sync and async, and no value in any of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from otel_run.command.demo.servers import Server
+    from servers.program import Run, Traced
+
+# In every program: the address is the first argument, `c` a connection in a transaction of its own, and
+# "s3cret" and 731 are values or parts of one. ASYNC is the same with each `await` in place.
+SYNC = """
+import sys, psycopg
+from psycopg import sql
+
+with psycopg.connect(sys.argv[1]) as c:
+{body}
+"""
+ASYNC = """
+import asyncio, sys, psycopg
+from psycopg import sql
+
+async def main():
+    async with await psycopg.AsyncConnection.connect(sys.argv[1]) as c:
+{body}
+
+asyncio.run(main())
+"""
+STYLES = pytest.mark.parametrize("style", ["sync", "async"])
+
+
+def program(style: str, body: str) -> str:
+    """Return `body`, written for asyncio with `await` and `async`, as a whole program."""
+    lines = body.strip("\n").splitlines()
+    text = "\n".join("    " + line for line in lines)
+    if style == "sync":
+        plain = "\n".join(line[4:] for line in text.splitlines())
+        return SYNC.format(body=plain.replace("await ", "").replace("async ", "").replace("Async", ""))
+    return ASYNC.format(body=text)
+
+
+class Described:
+    """The attributes of spans on one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.database = {
+            "db.system.name": "postgresql",
+            "db.namespace": "postgres",
+            "server.address": server.host,
+            "server.port": server.port,
+        }
+
+    def __call__(self, summary: str, text: str | None = None, collection: str = "", **others: Any) -> dict[str, Any]:
+        """Return the attributes of a statement of one operation; `summary` is its text if no other is given."""
+        operation = summary.removesuffix(" " + collection) if collection else summary
+        return {
+            **self.database,
+            "db.query.summary": summary,
+            "db.operation.name": operation,
+            "db.query.text": text or summary,
+            **({"db.collection.name": collection} if collection else {}),
+            **{name.replace("__", "."): value for name, value in others.items()},
+        }
+
+
+@pytest.fixture
+def described(postgres: Server) -> Described:
+    return Described(postgres)
+
+
+def assert_spans(run: Run, *expected: dict[str, Any]) -> None:
+    assert run.returncode == 0, run
+    assert [span.attributes for span in run.spans] == list(expected), run
+    for span in run.spans:
+        assert span.name == span.attributes["db.query.summary"]
+        assert span.kind == "CLIENT"
+        assert span.scope == "otel_run.instrumentors.psycopg"
+        assert (span.status == "ERROR") == ("error.type" in span.attributes)
+    assert "s3cret" not in repr(run.spans)
+    assert "731" not in repr([(span.attributes, span.events, span.status_message) for span in run.spans])
+    assert run.stderr == ""
+
+
+@STYLES
+def test_begin_statement_and_commit_are_three_spans_side_by_side(
+    style: str, postgres: Server, traced: Traced, described: Described
+) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        cursor = c.cursor()
+        assert await cursor.execute("SELECT 's3cret' AS a, %s AS b", ("s3cret",)) is cursor
+        assert await cursor.fetchall() == [("s3cret", "s3cret")]
+        await c.commit()
+        await c.commit()
+        await c.rollback()
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert_spans(run, described("BEGIN"), described("SELECT", "SELECT ? AS a, %s AS b"), described("COMMIT"))
+    begin, select, commit = run.spans
+    assert begin.parent_id == select.parent_id == commit.parent_id == ""
+    assert begin.end <= select.start <= select.end <= commit.start
+
+
+@STYLES
+def test_each_way_to_run_a_statement_makes_one_span(
+    style: str, postgres: Server, traced: Traced, described: Described
+) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        await c.set_autocommit(True)
+        await c.execute("CREATE TEMP TABLE t (id int, name text)")
+        await c.execute("INSERT INTO t VALUES (731, %(name)s)", {"name": "s3cret"})
+        await c.execute(b"UPDATE t SET name = 's3cret'")
+        composed = sql.SQL("SELECT {} FROM t WHERE name = {}").format(sql.Identifier("id"), sql.Literal("s3cret"))
+        assert await (await c.execute(composed)).fetchone() == (731,)
+        await psycopg.AsyncClientCursor(c).execute("SELECT name FROM t WHERE name = %s", ("s3cret",))
+        await c.cursor().execute(query="DELETE FROM t WHERE id IN (731, 732)", params=None, prepare=True)
+
+        class Mine(psycopg.AsyncCursor):
+            async def execute(self, *args, **kwargs):
+                return await super().execute(*args, **kwargs)
+
+        await Mine(c).execute("TRUNCATE t")
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert_spans(
+        run,
+        described("CREATE TABLE t", "CREATE TEMP TABLE t (id int, name text)", "t"),
+        described("INSERT t", "INSERT INTO t VALUES (?, %(name)s)", "t"),
+        described("UPDATE t", "UPDATE t SET name = ?", "t"),
+        described("SELECT t", 'SELECT "id" FROM t WHERE name = ?', "t"),
+        described("SELECT t", "SELECT name FROM t WHERE name = %s", "t"),
+        described("DELETE t", "DELETE FROM t WHERE id IN (?)", "t"),
+        described("TRUNCATE t", "TRUNCATE t", "t"),
+    )
+
+
+@STYLES
+def test_executemany_is_a_batch_unless_of_one(
+    style: str, postgres: Server, traced: Traced, described: Described
+) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        insert = "INSERT INTO t VALUES (%s)"
+        await c.execute("CREATE TEMP TABLE t (name text)")
+        await c.commit()
+        await c.cursor().executemany(insert, [("s3cret",), ("s3cret",)])
+        await c.cursor().executemany(insert, [("s3cret",)])
+        await c.cursor().executemany(insert, iter([("s3cret",), ("s3cret",)]))
+        await c.rollback()
+        """,
+        ),
+        postgres.dsn,
+    )
+    text = "INSERT INTO t VALUES (%s)"
+    batch = {**described("BATCH INSERT t", text, "t"), "db.operation.batch.size": 2}
+    spans = [span.attributes for span in run.spans]
+    # psycopg drops its prepared statements after ROLLBACK, if it made any; that it does is its own affair.
+    assert spans[3:8] == [
+        described("BEGIN"),
+        batch,
+        described("INSERT t", text, "t"),
+        described("INSERT t", text, "t"),
+        described("ROLLBACK"),
+    ], run
+    assert "s3cret" not in repr(run.spans)
+
+
+@STYLES
+def test_server_cursors_streams_and_copy(style: str, postgres: Server, traced: Traced, described: Described) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        await c.execute("CREATE TEMP TABLE t (id int, name text)")
+        async with c.cursor().copy("COPY t FROM STDIN") as copy:
+            await copy.write_row((731, "s3cret"))
+        async with c.cursor("page") as cursor:
+            await cursor.execute("SELECT * FROM t WHERE id = 731")
+            assert await cursor.fetchall() == [(731, "s3cret")]
+        async for row in c.cursor().stream("SELECT id FROM t WHERE name = %s", ("s3cret",)):
+            assert row == (731,)
+        await c.rollback()
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert_spans(
+        run,
+        described("BEGIN"),
+        described("CREATE TABLE t", "CREATE TEMP TABLE t (id int, name text)", "t"),
+        described("COPY t", "COPY t FROM STDIN", "t"),
+        described("SELECT t", "SELECT * FROM t WHERE id = ?", "t"),
+        described("FETCH", 'FETCH FORWARD ALL FROM "page"'),
+        described("CLOSE", 'CLOSE "page"'),
+        described("SELECT t", "SELECT id FROM t WHERE name = %s", "t"),
+        described("ROLLBACK"),
+    )
+
+
+@STYLES
+def test_transaction_blocks_show_their_savepoints(
+    style: str, postgres: Server, traced: Traced, described: Described
+) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        async with c.transaction():
+            await c.execute("SELECT 1")
+            async with c.transaction(force_rollback=True):
+                await c.execute("SELECT 2")
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert_spans(
+        run,
+        described("BEGIN"),
+        described("SELECT", "SELECT ?"),
+        described("SAVEPOINT", 'SAVEPOINT "_pg3_2"'),
+        described("SELECT", "SELECT ?"),
+        described("ROLLBACK TO", 'ROLLBACK TO "_pg3_2"'),
+        described("RELEASE", 'RELEASE "_pg3_2"'),
+        described("COMMIT"),
+    )
+
+
+@STYLES
+def test_a_pipeline_has_a_span_for_each_statement_and_for_what_it_waits_for(
+    style: str, postgres: Server, traced: Traced, described: Described
+) -> None:
+    run = traced(
+        program(
+            style,
+            """
+        async with c.pipeline():
+            one = await c.execute("SELECT 1")
+            two = await c.execute("SELECT 2 AS two")
+            await c.commit()
+            assert await one.fetchone() == (1,)
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert_spans(
+        run,
+        described("BEGIN"),
+        described("SELECT", "SELECT ?"),
+        described("SELECT", "SELECT ? AS two"),
+        described("COMMIT"),
+    )
+
+
+@STYLES
+@pytest.mark.parametrize(
+    ("statement", "code", "error", "message"),
+    [
+        ("SELECT 's3cret'::int", "22P02", "InvalidTextRepresentation", "invalid input syntax for type integer"),
+        ("SELECT nope FROM pg_class", "42703", "UndefinedColumn", 'column "nope" does not exist'),
+        ("SELECT FROM s3cret s3cret s3cret", "42601", "SyntaxError", "syntax error at or near ?"),
+        ("SELECT 1 / 0", "22012", "DivisionByZero", "division by zero"),
+        ("DO $$ BEGIN RAISE 's3cret %', 731; END $$", "P0001", "RaiseException", ""),
+    ],
+)
+def test_an_error_is_told_without_the_values_that_caused_it(
+    style: str, statement: str, code: str, error: str, message: str, postgres: Server, traced: Traced
+) -> None:
+    body = f"""
+        await c.set_autocommit(True)
+        try:
+            await c.execute({statement!r})
+        except psycopg.Error as error:
+            print(type(error).__name__, error.sqlstate, error.__context__, error.__cause__)
+        """
+    run = traced(program(style, body), postgres.dsn)
+    assert run.stdout == f"{error} {code} None None\n", run
+    (span,) = run.spans
+    kind = f"psycopg.errors.{error}"
+    assert (span.attributes["error.type"], span.attributes["db.response.status_code"]) == (kind, code)
+    assert (span.status, span.status_message) == ("ERROR", message)
+    told = {"exception.type": kind} | ({"exception.message": message} if message else {})
+    assert span.events == [("exception", told)]
+    if "FROM s3cret" not in statement:  # there it is the name of a table
+        assert "s3cret" not in repr(span)
+
+
+@STYLES
+def test_a_row_that_violates_a_constraint_is_not_told(style: str, postgres: Server, traced: Traced) -> None:
+    body = """
+        await c.set_autocommit(True)
+        await c.execute("CREATE TEMP TABLE t (name text PRIMARY KEY)")
+        for run in (
+            lambda: c.execute("INSERT INTO t VALUES ('s3cret'), ('s3cret')"),
+            lambda: c.cursor().executemany("INSERT INTO t VALUES (%s)", [("s3cret",), ("s3cret",)]),
+        ):
+            try:
+                await run()
+            except psycopg.errors.UniqueViolation as error:
+                print(error.diag.message_detail)
+        try:
+            async with c.cursor().copy("COPY t FROM STDIN") as copy:
+                await copy.write("s3cret\\ns3cret\\n")
+        except psycopg.errors.UniqueViolation as error:
+            print(error.diag.message_detail)
+        """
+    run = traced(program(style, body), postgres.dsn)
+    assert run.stdout == "Key (name)=(s3cret) already exists.\n" * 3, run
+    assert [(span.name, span.status_message) for span in run.spans[1:]] == [
+        (name, 'duplicate key value violates unique constraint "t_pkey"')
+        for name in ("INSERT t", "BATCH INSERT t", "COPY t")
+    ]
+    assert {span.attributes["db.response.status_code"] for span in run.spans[1:]} == {"23505"}
+    assert "s3cret" not in repr(run.spans)
+
+
+def test_a_cancelled_statement_is_no_error(postgres: Server, traced: Traced) -> None:
+    run = traced(
+        program(
+            "async",
+            """
+        task = asyncio.create_task(c.execute("SELECT pg_sleep(30)"))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            print("cancelled")
+        """,
+        ),
+        postgres.dsn,
+    )
+    assert run.stdout == "cancelled\n", run
+    span = run.span("SELECT")
+    assert (span.status, "error.type" in span.attributes) == ("UNSET", False)
+
+
+def test_parallel_tasks_keep_their_parents(postgres: Server, traced: Traced) -> None:
+    run = traced(
+        """
+        import asyncio, sys, psycopg
+        from opentelemetry import trace
+
+        tracer = trace.get_tracer("test")
+
+        async def one(number):
+            async with await psycopg.AsyncConnection.connect(sys.argv[1], autocommit=True) as c:
+                with tracer.start_as_current_span(f"root {number}") as root:
+                    await c.execute("SELECT pg_sleep(0.01)")
+                    assert trace.get_current_span() is root
+                    await c.execute(f"SELECT 1 AS a{number}")
+
+        async def main():
+            await asyncio.gather(*(one(number) for number in range(30)))
+
+        asyncio.run(main())
+        """,
+        postgres.dsn,
+    )
+    assert run.returncode == 0, run
+    roots = {span.span_id: span.name for span in run.spans if span.name.startswith("root")}
+    children = [span for span in run.spans if span.span_id not in roots]
+    assert (len(roots), len(children)) == (30, 60), run
+    for span in children:
+        text = span.attributes["db.query.text"]
+        assert "pg_sleep" in text or "a" + roots[span.parent_id].split()[1] == text.split()[-1]
+
+
+def test_signatures_are_what_they_were(traced: Traced) -> None:
+    source = """
+        import inspect, psycopg
+        for cls in (psycopg.Cursor, psycopg.AsyncCursor, psycopg.ServerCursor, psycopg.Connection):
+            for name in ("execute", "executemany", "stream", "copy", "commit", "rollback"):
+                if hasattr(cls, name):
+                    function = getattr(cls, name)
+                    print(cls, name, inspect.signature(function), inspect.iscoroutinefunction(function))
+    """
+    with_us = traced(source)
+    assert with_us.returncode == 0, with_us
+    assert with_us.stdout == traced(source, env={"OTEL_RUN_ENABLED": "false"}).stdout
+
+
+def test_the_old_names_come_along_on_request(postgres: Server, traced: Traced, described: Described) -> None:
+    source = program("sync", "        await c.execute(\"SELECT 's3cret'\")")
+    run = traced(source, postgres.dsn, env={"OTEL_SEMCONV_STABILITY_OPT_IN": "database/dup"})
+    assert run.span("SELECT").attributes == {
+        **described("SELECT", "SELECT ?"),
+        "db.system": "postgresql",
+        "db.name": "postgres",
+        "db.statement": "SELECT ?",
+        "net.peer.name": postgres.host,
+        "net.peer.port": postgres.port,
+    }
