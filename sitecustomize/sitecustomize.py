@@ -14,7 +14,10 @@ def _here():
 
 
 def _same(folder, other):
-    return os.path.normcase(os.path.realpath(folder or os.curdir)) == os.path.normcase(os.path.realpath(other))
+    try:
+        return os.path.normcase(os.path.realpath(folder or os.curdir)) == os.path.normcase(os.path.realpath(other))
+    except (OSError, TypeError, ValueError):  # the current folder was deleted; something that is no folder's name
+        return False
 
 
 def _run_hidden(here):
@@ -60,15 +63,27 @@ def _start(here):
         try:
             from otel_run import startup
         except ImportError:
-            # Another environment than the one we are installed in: come last, so that every library
-            # that the program has wins over ours.
-            sys.path.append(_package_root(here))
-            from otel_run import startup
-        startup.start()
+            _start_from_outside(_package_root(here))
+        else:
+            startup.start()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - nothing of ours stops the program, not even SystemExit
         _say("not started: %s: %s" % (type(error).__name__, error))
+
+
+def _start_from_outside(root):
+    """Start in another environment than the one we are installed in: last on the path, so theirs wins over ours."""
+    sys.path.append(root)
+    stays = False
+    try:
+        from otel_run import startup
+
+        stays = startup.start()
+    finally:
+        if not stays:
+            # pip would take our libraries for installed.
+            sys.path.remove(root)
 
 
 def _package_root(here):

@@ -84,6 +84,14 @@ def parse(how: object, given: str, installed: Callable[[str], list[str]]) -> obj
     return how(given)
 
 
+def readable(given: str) -> str:
+    """Return text from the environment or the command line as UTF-8 can hold it.
+
+    Bytes that are no UTF-8 arrive as lone surrogates (PEP 383), which no exporter can encode.
+    """
+    return given if given.isascii() else given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def text(given: str) -> object:
     """Any text."""
     return given
@@ -236,12 +244,17 @@ def _pairs(given: str, lower: bool) -> object:
         if not pair.strip():
             continue
         value = _unquote(value.strip().strip('"'))
-        # A header that holds a line's end makes the HTTP client fail at every export.
-        if not separator or not key or (lower and (";" in pair or any(c in "\r\n\0" for c in value))):
+        if not separator or not key or (lower and not _is_header(_unquote(key), value)):
             whole = False
             continue
         read[_unquote(key).lower() if lower else _unquote(key)] = value
     return read if whole else Bad("key=value,key=value with , and = percent-encoded", used=read or None)
+
+
+def _is_header(name: str, value: str) -> bool:
+    """Tell whether an HTTP client can send it (RFC 9110, 5.1 and 5.5); else it fails at every export."""
+    is_name = name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+    return is_name and ";" not in value and all(c == "\t" or (31 < ord(c) < 256 and c != "\x7f") for c in value)
 
 
 def _unquote(quoted: str) -> str:

@@ -272,7 +272,7 @@ def _read_row(
     bad: list[tuple[str, str, Bad]] = []
     value = row.default
     for variable in row.variables:
-        given = environ.get(variable, "").strip()
+        given = grammar.readable(environ.get(variable, "")).strip()
         if not given:
             continue
         parsed = grammar.parse(row.parse, given, installed)

@@ -145,8 +145,10 @@ def test_a_full_queue_drops_the_newest_and_counts_them(tmp_path: Path) -> None:
         tmp_path, "30", endpoint=f"http://127.0.0.1:{port}",
         OTEL_BSP_MAX_QUEUE_SIZE="10", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10",
     )  # fmt: skip
-    assert "down" in ended.stderr.splitlines()[0]
-    assert "30 spans lost" in ended.stderr.splitlines()[-1]
+    lines = ended.stderr.splitlines()
+    assert len(lines) <= 3
+    assert any("down" in line for line in lines)
+    assert "30 spans lost" in lines[-1]
 
 
 @pytest.mark.parametrize(

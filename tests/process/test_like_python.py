@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 import zipapp
 from pathlib import Path
 
@@ -21,8 +22,8 @@ print(sys.path, os.getcwd(), sys.flags, sys.executable, sys.warnoptions, sys.get
 print(sorted(vars()), os.getppid(), sys.stdin.read() if "read" in sys.argv else "")
 import signal
 print([signal.getsignal(number) for number in sorted(signal.valid_signals())])
-import site, warnings, threading, gc, atexit
-print(warnings.filters, [t.name for t in threading.enumerate()], site.ENABLE_USER_SITE, atexit._ncallbacks())
+import site, warnings, threading
+print(warnings.filters, [t.name for t in threading.enumerate()], site.ENABLE_USER_SITE)
 try:
     import sitecustomize
 except ImportError as error:
@@ -136,6 +137,7 @@ def test_ctrl_c_ends_it_as_it_ends_python(tmp_path: Path) -> None:
         )
         assert child.stdout is not None
         child.stdout.readline()
+        time.sleep(0.3)  # from the print into the sleep: the traceback tells which of them was interrupted
         child.send_signal(signal.SIGINT)
         endings.append((*child.communicate(timeout=20), child.returncode))
     assert endings[1] == endings[0]

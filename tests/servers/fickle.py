@@ -26,6 +26,9 @@ class Fickle:
         self.response_body = b""
         # How long it takes before it answers, seconds.
         self.delay = 0.0
+        # Answer byte by byte, with this pause before each; and go on with the body for ever.
+        self.drip = 0.0
+        self.endless = False
         self.spans: list[Span] = []
         self.requests: list[dict[str, str]] = []
         self.endpoint = ""
@@ -54,6 +57,14 @@ def fickle(port: int = 0) -> Iterator[Fickle]:
             if status == 200:
                 state.spans.extend(decode(body))
             with contextlib.suppress(OSError):
+                if state.drip:
+                    for byte in b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 1000:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(state.drip)
+                if state.endless:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+                    while True:
+                        self.wfile.write(b"x" * 65536)
                 self.send_response(status)
                 for name, value in state.response_headers.items():
                     self.send_header(name, value)

@@ -95,7 +95,7 @@ def _find(name: str, path: str) -> str:
         places = [name]
     else:
         places = [os.path.join(folder or os.curdir, name) for folder in path.split(os.pathsep)]
-    found = [place for place in places if os.path.exists(place)]
+    found = [place for place in places if name and os.path.exists(place)]
     for place in found:
         if os.path.isfile(place) and os.access(place, os.X_OK):
             return place

@@ -8,70 +8,101 @@ queue is full, new spans are dropped and counted, the oldest being the ones that
 from __future__ import annotations
 
 import os
-import random
-import threading
 import time
 from collections import deque
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, get_current, set_value
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otel_run import report
 from otel_run.boundary import contained
+from otel_run.export import thread
 from otel_run.export.sender import Outcome
+from otel_run.export.state import State
+
+# The C one, also where gevent has put its own in the place of `queue.SimpleQueue`.
+try:
+    from _queue import Empty, SimpleQueue
+except ImportError:  # an interpreter without it
+    from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_run.export.sender import Sender
 
-_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0  # seconds
+_SHORTEST_DELAY = 0.05  # seconds; a delay of 0 would keep a core busy
+_MOMENT = 0.05  # seconds that a fork waits for a thread with nothing to do
 
 
-class _Flush:
-    """A wish to have everything out by `deadline` (of time.monotonic); `last` means there is no later."""
+class Wish:
+    """That everything be out by `deadline` (of time.monotonic). `last`: one try only, there is no later."""
 
-    __slots__ = ("deadline", "done", "last")
+    __slots__ = ("_done", "deadline", "last")
 
-    def __init__(self, deadline: float, last: bool) -> None:
+    def __init__(self, deadline: float, last: bool = False) -> None:
         self.deadline = deadline
         self.last = last
-        self.done = threading.Event()
+        self._done = thread.native("allocate_lock")()
+        self._done.acquire()
+
+    def fulfil(self) -> None:
+        """Tell whoever waits that it has been tried."""
+        if self._done.locked():
+            self._done.release()
+
+    def wait(self) -> None:
+        """Wait for it, until the deadline."""
+        self._done.acquire(timeout=max(0.0, self.deadline - time.monotonic()))
+
+
+class _Rest(Wish):
+    """That the thread end; it starts again when there is something to do."""
 
 
 class BatchProcessor(SpanProcessor):
     """A queue and the thread that empties it into one sender."""
 
     def __init__(
-        self, name: str, build: Callable[[], Sender], delay: float, timeout: float, queue_size: int, batch_size: int
+        self,
+        name: str,
+        build: Callable[[], Sender],
+        delay: float,
+        timeout: float,
+        queue_size: int,
+        batch_size: int,
+        exit_budget: float,
+        endpoint: str = "",
     ) -> None:
-        """`delay` and `timeout` in seconds; `build` makes the sender, in the thread, when there is a batch."""
+        """Times in seconds; `build` makes the sender, in the thread, when there is a batch."""
+        # Where an OTLP exporter sends to, for whoever wants to know whether another sends there too.
+        self.endpoint = endpoint
         self._unit = f"exporter {name}"
         self._build = build
-        self._delay = delay
+        self._delay = max(delay, _SHORTEST_DELAY)
         self._timeout = timeout
         self._queue_size = queue_size
         self._batch_size = batch_size
-        self.dropped = 0
+        self._exit_budget = exit_budget
         self._start_over()
+        thread.around_forks(self._rest, self._resume)
 
     def _start_over(self) -> None:
         """Begin empty: in a forked child, what was queued belongs to the parent, and the thread is not there."""
         self._pid = os.getpid()
         self._queue: deque[ReadableSpan] = deque()
         self._pending: list[ReadableSpan] = []
-        # A SimpleQueue, since its put() may interrupt itself: a span can end in a signal handler or in
-        # a destructor, where any lock of Python's could be held already.
-        self._wishes: SimpleQueue[_Flush | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        # Its put() may interrupt itself: a span can end in a signal handler or in a destructor, where any
+        # lock of Python's could be held already.
+        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
+        # Held for as long as there is a thread, so that two spans can't start two.
+        self._token = thread.native("allocate_lock")()
+        self._is_busy = False
         self._sender: Sender | None = None
         self._unbuildable = False
-        self._down = ""
-        self._loss_is_told = False
-        self._retry = _FIRST_RETRY
-        self._not_before = 0.0
+        self._state = State(self._unit, self._queue_size)
+        # What closing has cost so far; a program may shut its provider down and then exit.
+        self._spent = 0.0
 
     # The program's side.
 
@@ -85,107 +116,136 @@ class BatchProcessor(SpanProcessor):
             contained(self._unit, self._put, span)
 
     def _put(self, span: ReadableSpan) -> None:
-        if self._pid != os.getpid():
-            # By pid, as forks made in C (uwsgi) run none of Python's fork hooks.
-            self._start_over()
-        waiting = len(self._queue) + len(self._pending)
-        if waiting >= self._queue_size:
-            self.dropped += 1
+        self._notice_fork()
+        if self._waiting() >= self._queue_size:
+            self._state.drop(1)
             return
         self._queue.append(span)
-        if self._thread is None:
-            self._start_thread()
-        elif len(self._queue) % self._batch_size == 0:
+        self._ensure_thread()
+        if len(self._queue) % self._batch_size == 0:
             self._wishes.put(None)
 
-    def _start_thread(self) -> None:
-        self._thread = thread = threading.Thread(target=self._run, name="otel-run export", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
+    def _notice_fork(self) -> None:
+        # By pid, as forks made in C (uwsgi) run none of Python's fork hooks.
+        if self._pid != os.getpid():
+            self._start_over()
+
+    def _waiting(self) -> int:
+        return len(self._queue) + len(self._pending)
+
+    def _ensure_thread(self) -> bool:
+        if self._token.acquire(False) and not thread.start(self._run):
             # The interpreter is shutting down: what is queued goes out with the flush at exit.
-            self._thread = None
+            self._token.release()
+        return bool(self._token.locked())
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Have everything delivered; return whether it was, within the time."""
-        return self._flush(timeout_millis / 1000, last=False)
+        wish = self.begin_flush(Wish(time.monotonic() + timeout_millis / 1000))
+        wish.wait()
+        return not self._waiting()
 
     def shutdown(self) -> None:
-        """Deliver what is here. The processor stays usable, for spans that end later still."""
-        self._flush(self._timeout, last=False)
+        """Deliver what is here, within the exit budget. Spans that end later still are taken too."""
+        self.finish_close(self.begin_close())
 
-    def close(self, budget: float) -> int:
-        """Deliver what is here within `budget` seconds, with one try only; return how many spans are lost."""
-        if self._pid != os.getpid():
-            self._start_over()
-        self._flush(budget, last=True)
-        lost = len(self._queue) + len(self._pending) + self.dropped
-        if lost and not self._loss_is_told:
-            where = self._sender.destination if self._sender is not None else "the receiver"
-            reason = self._down or f"no answer within {budget:g} s of exit"
-            report.warn(self._unit, f"{_spans(lost)} lost", f"{where}: {reason}")
-        return lost
+    def begin_close(self) -> Wish:
+        """Ask for a last delivery, with what is left of the exit budget."""
+        return self.begin_flush(Wish(time.monotonic() + max(0.05, self._exit_budget - self._spent), last=True))
 
-    def _flush(self, timeout: float, last: bool) -> bool:
-        if not self._queue and not self._pending:
-            return True
-        wish = _Flush(time.monotonic() + timeout, last)
-        if self._thread is not None and self._thread.is_alive():
+    def finish_close(self, wish: Wish) -> None:
+        """Wait for it, and say what is lost."""
+        began = time.monotonic()
+        wish.wait()
+        self._spent += time.monotonic() - began
+        where = self._sender.destination if self._sender is not None else "its receiver"
+        self._state.end(self._waiting(), where, self._exit_budget)
+
+    def begin_flush(self, wish: Wish) -> Wish:
+        """Hand the wish to the thread; where none can be started any more, fulfil it here and now."""
+        self._notice_fork()
+        if not self._waiting():
+            wish.fulfil()
+        elif self._ensure_thread():
             self._wishes.put(wish)
-            wish.done.wait(timeout)
         else:
             contained(self._unit, self._send_all, wish)
-        return not self._queue and not self._pending
+            wish.fulfil()
+        return wish
+
+    def _rest(self) -> None:
+        """End the thread before a fork, if it has nothing to do: then the child has no half of it.
+
+        And Python 3.12 doesn't warn of a fork in a process with threads.
+        """
+        if self._pid == os.getpid() and self._token.locked() and not self._is_busy:
+            rest = _Rest(time.monotonic() + _MOMENT)
+            self._wishes.put(rest)
+            rest.wait()
+
+    def _resume(self) -> None:
+        if self._waiting():
+            self._ensure_thread()
 
     # The thread's side.
 
     def _run(self) -> None:
-        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while True:
-            wish = self._next_wish()
-            contained(self._unit, self._send_all, wish)
-            if wish is not None:
-                wish.done.set()
-
-    def _next_wish(self) -> _Flush | None:
-        pause = self._delay
-        if self._down:
-            pause = max(0.0, self._not_before - time.monotonic())
+        token = self._token
+        wish: Wish | None = None
         try:
-            return self._wishes.get(timeout=pause)
+            while True:
+                wish = self._next_wish()
+                if isinstance(wish, _Rest):
+                    if time.monotonic() < wish.deadline:
+                        return
+                    continue  # whoever forked has not waited
+                self._is_busy = True
+                contained(self._unit, self._send_all, wish)
+                self._is_busy = False
+                if wish is not None:
+                    wish.fulfil()
+        finally:
+            token.release()
+            if wish is not None:
+                wish.fulfil()
+
+    def _next_wish(self) -> Wish | None:
+        try:
+            return self._wishes.get(timeout=self._state.pause() or self._delay)
         except Empty:
             return None
 
-    def _send_all(self, wish: _Flush | None) -> None:
-        """Send batch after batch until none is left, one fails, or the time of a flush is over."""
-        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, get_current()))
+    def _send_all(self, wish: Wish | None) -> None:
+        """Send batch after batch until none is left, one fails, or the time of a wish is over."""
+        if wish is None and self._state.pause():
+            return
+        # Whatever the sender is made of, nobody traces it.
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            if self._down and wish is None and time.monotonic() < self._not_before:
-                return
-            while self._pending or self._queue:
-                timeout = self._timeout
-                if wish is not None:
-                    timeout = wish.deadline - time.monotonic()
-                    if timeout <= 0:
-                        return
-                if not self._send_one(min(timeout, self._timeout), wish):
-                    return
+            while self._waiting() and self._send_one(wish):
+                pass
         finally:
             detach(token)
+            if self._sender is not None:
+                self._sender.rest()
 
-    def _send_one(self, timeout: float, wish: _Flush | None) -> bool:
+    def _send_one(self, wish: Wish | None) -> bool:
+        timeout = self._timeout if wish is None else min(self._timeout, wish.deadline - time.monotonic())
+        if timeout <= 0:
+            return False
         if not self._pending:
             self._pending = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
         sender = self._get_sender()
         if sender is None:
             self._discard()
             return True
-        outcome = contained(self._unit, sender.send, self._pending, timeout) or Outcome(False, "it failed")
+        outcome = contained(self._unit, sender.send, self._pending, timeout) or Outcome(False, "it failed, see above")
         if outcome.delivered:
-            self._note_delivered(sender)
+            self._state.delivered(sender.destination)
+            self._spent = 0.0
             self._pending = []
             return True
-        self._note_failure(sender, outcome, wish)
+        self._state.failed(outcome, sender.destination, self._waiting(), len(self._pending), bool(wish and wish.last))
         if outcome.retry:
             return False
         self._discard()
@@ -193,45 +253,11 @@ class BatchProcessor(SpanProcessor):
 
     def _get_sender(self) -> Sender | None:
         if self._sender is None and not self._unbuildable:
-            self._sender = contained(self._unit, self._build)
+            self._sender = contained(self._unit, thread.importing, self._build)
             # Said by `contained`, once; the program's spans have nowhere to go, and must not pile up.
             self._unbuildable = self._sender is None
         return self._sender
 
     def _discard(self) -> None:
-        self.dropped += len(self._pending)
+        self._state.lose(len(self._pending))
         self._pending = []
-
-    def _note_delivered(self, sender: Sender) -> None:
-        self._retry = _FIRST_RETRY
-        if self._down:
-            lost = f", {_spans(self.dropped)} dropped in the meantime" if self.dropped else ", no span was lost"
-            report.warn(self._unit, "back", f"{sender.destination} takes spans again{lost}")
-            self._down = ""
-            self.dropped = 0
-
-    def _note_failure(self, sender: Sender, outcome: Outcome, wish: _Flush | None) -> None:
-        pause = outcome.after if outcome.after is not None else self._retry * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-        self._not_before = time.monotonic() + min(pause, 300.0)
-        self._retry = min(self._retry * 2, _LAST_RETRY)
-        if self._down:
-            return
-        self._down = outcome.reason
-        report.warn(self._unit, "down", f"{sender.destination}: {outcome.reason}; {self._consequence(outcome, wish)}")
-
-    def _consequence(self, outcome: Outcome, wish: _Flush | None) -> str:
-        if not outcome.retry:
-            self._loss_is_told = True
-            return (
-                f"{_spans(len(self._pending))} refused and dropped, and so on until it is back. "
-                "hint: the receiver's log, OTEL_EXPORTER_OTLP_HEADERS"
-            )
-        if wish is not None and wish.last:
-            self._loss_is_told = True
-            lost = len(self._pending) + len(self._queue) + self.dropped
-            return f"{_spans(lost)} lost. hint: is a collector there? OTEL_EXPORTER_OTLP_ENDPOINT says where"
-        return f"up to {_spans(self._queue_size)} are kept and sent when it is back"
-
-
-def _spans(number: int) -> str:
-    return f"{number} span{'' if number == 1 else 's'}"

@@ -1,7 +1,7 @@
 """OTLP over HTTP (protobuf) and over gRPC, set up from our settings alone.
 
-HTTP is ours, on urllib3: one attempt at a time, so that the batch processor decides about retries and no
-exit waits for a back-off. gRPC is the exporter package's, loaded only when it is asked for.
+HTTP is ours: one attempt at a time, so that the batch processor decides about retries and no exit waits
+for a back-off. gRPC is the exporter package's, loaded only when it is asked for.
 Source: OpenTelemetry Protocol Specification 1.x, "OTLP/HTTP Response", "OTLP/gRPC".
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_run import __version__, report
-from otel_run.export.sender import DELIVERED, ExporterSender, Outcome
+from otel_run.export.sender import DELIVERED, ExporterSender, Outcome, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,51 +42,60 @@ def seconds(milliseconds: int) -> float:
 
 
 class HttpSender:
-    """Posts each batch to an OTLP/HTTP receiver over one kept connection."""
+    """Posts each batch to an OTLP/HTTP receiver."""
 
     def __init__(self, settings: Settings) -> None:
         # Imported here, in the sending thread: a program that exports nothing never pays for these.
-        import urllib3
         from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
         from opentelemetry.sdk.version import __version__ as sdk_version
 
-        self.destination = _with_scheme(endpoint(settings))
+        from otel_run.export.connection import Connection
+
         self._encode: Any = encode_spans
-        self._urllib3 = urllib3
+        self._response: Any = ExportTraceServiceResponse
         self._timeout = seconds(settings.otlp_timeout)
         self._gzip = settings.otlp_compression == "gzip"
-        self._headers = {
+        headers = {
             "content-type": "application/x-protobuf",
             "user-agent": f"otel-run/{__version__} OTel-OTLP-Exporter-Python/{sdk_version}",
             **({"content-encoding": "gzip"} if self._gzip else {}),
             **settings.otlp_headers,
         }
-        self._pool = _pool(self.destination, settings)
+        self._connection = Connection(
+            _with_scheme(endpoint(settings)),
+            headers,
+            settings.otlp_certificate,
+            settings.otlp_client_certificate,
+            settings.otlp_client_key,
+        )
+        self.destination = self._connection.shown
         self._encoded: tuple[Sequence[ReadableSpan], bytes] | None = None
 
     def send(self, spans: Sequence[ReadableSpan], timeout: float) -> Outcome:
         """Post one batch, once."""
         body = self._body(spans)
-        limit = self._urllib3.Timeout(total=max(0.01, min(timeout, self._timeout)))
         try:
-            response = self._pool.request(
-                "POST", self.destination, body=body, headers=self._headers, timeout=limit, retries=False, redirect=False
-            )
-        except self._urllib3.exceptions.HTTPError as error:
+            answer = self._connection.post(body, min(timeout, self._timeout))
+        except OSError as error:
             return Outcome(False, _reason(error), retry=True)
-        if 200 <= response.status < 300:
-            _tell_partial_success(response.data, self.destination)
+        if 200 <= answer.status < 300:
+            self._tell_partial_success(answer.body)
             self._encoded = None
             return DELIVERED
-        retry = response.status in _RETRYABLE
-        after = _retry_after(response.headers.get("retry-after")) if retry else None
-        return Outcome(False, f"{response.status} {response.reason or ''}".strip(), retry=retry, after=after)
+        retry = answer.status in _RETRYABLE
+        after = _retry_after(answer.retry_after) if retry else None
+        return Outcome(False, f"{answer.status} {answer.reason}".strip(), retry=retry, after=after)
+
+    def rest(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def _body(self, spans: Sequence[ReadableSpan]) -> bytes:
         # A batch that is tried again is the same list: it is encoded once.
         if self._encoded is not None and self._encoded[0] is spans:
             return self._encoded[1]
-        body: bytes = self._encode(spans).SerializeToString()
+        body: bytes = self._serialize(spans)
         if self._gzip:
             import gzip
 
@@ -94,37 +103,36 @@ class HttpSender:
         self._encoded = (spans, body)
         return body
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._pool.clear()
+    def _serialize(self, spans: Sequence[ReadableSpan]) -> bytes:
+        try:
+            encoded: bytes = self._encode(spans).SerializeToString()
+        except (TypeError, ValueError) as error:  # a lone surrogate in a name, a number of 65 bits
+            if len(spans) == 1:
+                report.warn("exporter otlp", "1 span lost", f"it can't be encoded: {type(error).__name__}: {error}")
+                return b""
+            # A TracesData is a list of ResourceSpans, and so may be joined from parts.
+            return b"".join(self._serialize([span]) for span in spans)
+        return encoded
+
+    def _tell_partial_success(self, body: bytes) -> None:
+        if not body:
+            return
+        from google.protobuf.message import DecodeError
+
+        response = self._response()
+        try:
+            response.ParseFromString(body)
+        except DecodeError:
+            return
+        partial = response.partial_success
+        if partial.rejected_spans or partial.error_message:
+            report.warn(f"otlp {self.destination}", f"rejected {partial.rejected_spans} spans", partial.error_message)
 
 
-def _pool(url: str, settings: Settings) -> Any:
-    """Return a pool manager with TLS, mTLS and the environment's proxy for `url`."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    import urllib3
-
-    options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "cert_reqs": "CERT_REQUIRED"}
-    if settings.otlp_certificate:
-        options["ca_certs"] = settings.otlp_certificate
-    if settings.otlp_client_certificate:
-        options["cert_file"] = settings.otlp_client_certificate
-        options["key_file"] = settings.otlp_client_key
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.netloc):
-        return urllib3.ProxyManager(_with_scheme(proxy), **options)
-    return urllib3.PoolManager(**options)
-
-
-def _reason(error: Exception) -> str:
-    """Return the last and plainest part of a urllib3 error: "Connection refused", "Read timed out"."""
-    text = str(error).rpartition(": ")[2] or type(error).__name__
-    if "[Errno" in text:
-        text = text.partition("] ")[2]
-    return text.strip(" .()'\"").partition(". (")[0] or type(error).__name__
+def _reason(error: OSError) -> str:
+    """Return the plainest part of a failure: "Connection refused", "timed out"."""
+    reason = getattr(error, "verify_message", None) or error.strerror or str(error) or type(error).__name__
+    return str(reason).strip()
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -140,22 +148,6 @@ def _retry_after(header: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except (TypeError, ValueError):
         return None
-
-
-def _tell_partial_success(body: bytes, destination: str) -> None:
-    if not body:
-        return
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    try:
-        response = ExportTraceServiceResponse()
-        response.ParseFromString(body)  # type: ignore[no-untyped-call]
-    except DecodeError:
-        return
-    partial = response.partial_success
-    if partial.rejected_spans or partial.error_message:
-        report.warn(f"otlp {destination}", f"rejected {partial.rejected_spans} spans", partial.error_message)
 
 
 class GrpcSender(ExporterSender):
@@ -188,7 +180,7 @@ class GrpcSender(ExporterSender):
             # An empty list would mean its default one; a client never sees this code from a server.
             retryable_error_codes=[grpc.StatusCode.UNAUTHENTICATED],
         )
-        super().__init__(exporter, url)
+        super().__init__(exporter, shown(url))
         self._timeout = seconds(settings.otlp_timeout)
         self._record: Any = None
         logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")

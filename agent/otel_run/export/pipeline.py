@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -46,12 +45,11 @@ class Pipeline:
     def __init__(self, processors: list[SpanProcessor]) -> None:
         self.processors = processors
 
-    def close(self, budget: float) -> None:
-        """Deliver everything, all exporters together within `budget` seconds."""
-        deadline = time.monotonic() + budget
-        for processor in self.processors:
-            if isinstance(processor, BatchProcessor):
-                processor.close(max(0.05, deadline - time.monotonic()))
+    def close(self) -> None:
+        """Deliver everything, all exporters side by side, within the one exit budget."""
+        batches = [processor for processor in self.processors if isinstance(processor, BatchProcessor)]
+        for processor, wish in [(processor, processor.begin_close()) for processor in batches]:
+            processor.finish_close(wish)
 
 
 def build(settings: Settings) -> Pipeline:
@@ -72,6 +70,8 @@ def _processor(name: str, settings: Settings) -> SpanProcessor:
         timeout=otlp.seconds(settings.bsp_export_timeout),
         queue_size=settings.bsp_max_queue_size,
         batch_size=settings.bsp_max_export_batch_size,
+        exit_budget=settings.exit_timeout / 1000,
+        endpoint=otlp.endpoint(settings) if name.startswith("otlp") else "",
     )
 
 

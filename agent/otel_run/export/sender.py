@@ -15,18 +15,34 @@ if TYPE_CHECKING:
 class Outcome:
     """What came of one attempt: delivered, worth another try (`retry`), or refused for good."""
 
-    __slots__ = ("after", "delivered", "reason", "retry")
+    __slots__ = ("after", "delivered", "hint", "reason", "retry")
 
-    def __init__(self, delivered: bool, reason: str = "", retry: bool = False, after: float | None = None) -> None:
+    def __init__(
+        self,
+        delivered: bool,
+        reason: str = "",
+        retry: bool = False,
+        after: float | None = None,
+        hint: str = "OTEL_EXPORTER_OTLP_HEADERS",
+    ) -> None:
         self.delivered = delivered
         # For the user: "connection refused", "401 Unauthorized".
         self.reason = reason
         self.retry = retry
         # Seconds that the receiver asked us to wait.
         self.after = after
+        # Where to look if it was refused.
+        self.hint = hint
 
 
 DELIVERED = Outcome(True)
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be printed: without user, password and query."""
+    scheme, separator, rest = url.partition("?")[0].rpartition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 class Sender(Protocol):
@@ -39,8 +55,8 @@ class Sender(Protocol):
         """Try once to deliver `spans` within `timeout` seconds."""
         ...
 
-    def close(self) -> None:
-        """Give back connections, and interrupt an attempt that is under way if possible."""
+    def rest(self) -> None:
+        """Give back what is held between batches: a descriptor kept open may be somebody else's by then."""
         ...
 
 
@@ -55,8 +71,7 @@ class ExporterSender:
         """Export once."""
         if self.exporter.export(spans) is SpanExportResult.SUCCESS:
             return DELIVERED
-        return Outcome(False, "the exporter reports a failure")
+        return Outcome(False, "the exporter reports a failure", hint="its settings")
 
-    def close(self) -> None:
-        """Shut the exporter down."""
-        self.exporter.shutdown()
+    def rest(self) -> None:
+        """Do nothing: exporters have no such state."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipimport
 
 from otel_run.boundary import contained
 
@@ -39,6 +40,11 @@ class Distribution:
         self.name = normalize(name)
         self._folder = folder
         self._lazy = lazy
+
+    @property
+    def place(self) -> str:
+        """Return the folder that it is installed in."""
+        return os.path.dirname(self._folder) if self._lazy is None else self._folder
 
     def read(self, filename: str) -> str:
         """Return a metadata file's text, empty if there is none."""
@@ -195,6 +201,15 @@ def _in_folder(entry: str) -> Iterable[Distribution]:
 
 
 def _in_archive(entry: str) -> Iterable[Distribution]:
+    # Most archives are applications without any metadata; looking costs nothing, as the interpreter has
+    # listed them already, and importlib_metadata brings a hundred modules.
+    try:
+        zipimport.zipimporter(entry)
+    except zipimport.ZipImportError:
+        return ()
+    listed = getattr(zipimport, "_zip_directory_cache", {}).get(entry)
+    if listed is not None and not any("entry_points.txt" in name for name in listed):
+        return ()
     import importlib_metadata
 
     return [

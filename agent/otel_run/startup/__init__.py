@@ -10,7 +10,7 @@ import sys
 
 from otel_run import boundary, report, settings
 from otel_run.patching import on_import
-from otel_run.startup import program
+from otel_run.startup import lifetime, program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,27 +19,30 @@ if TYPE_CHECKING:
 _finder: on_import.Finder | None = None
 
 
-def start() -> None:
-    """Start the agent in this process, once; leave at once if it is switched off or has no business here."""
+def start() -> bool:
+    """Start the agent in this process, once; return False if it is switched off or has no business here."""
     global _finder
     if _finder is not None:
-        return
+        return True
     found, problems = settings.load(_installed)
     if found.is_off():
-        return
+        return False
     if program.is_tool(program.running(), found.skip_programs):
         report.note("program", "not traced", "it is a tool; OTEL_RUN_SKIP_PROGRAMS lists them")
-        return
+        return False
     _speak_and_contain(found)
     for problem in settings.unsaid(problems):
         report.say(problem.line())
     _finder = on_import.Finder(_discover, _is_worth_discovering)
     sys.meta_path.insert(0, _finder)
+    lifetime.watch()
+    _finder.wait_for("multiprocessing.util", lifetime.end_with_multiprocessing)
     # The program may trace by itself, with no library of ours in sight.
     _finder.wait_for("opentelemetry.trace", _wake)
     if any(_is_foreign(name) for name in list(sys.modules)):
         # A .pth file or the hidden sitecustomize has imported before us.
         _finder.discover()
+    return True
 
 
 def _speak_and_contain(found: Settings) -> None:

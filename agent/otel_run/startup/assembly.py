@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from otel_run.settings import Settings
 
 _provider: Provider | None = None
+_followed: trace.TracerProvider | None = None
 
 
 def assemble(found: Settings) -> None:
@@ -43,7 +44,7 @@ def assemble(found: Settings) -> None:
     for processor in exporters.processors:
         provider.add_own_processor(processor)
     _make_global(provider)
-    lifetime.flush_at_exit(exporters, found.exit_timeout / 1000)
+    lifetime.at_end(exporters.close)
 
 
 def _make_global(provider: Provider) -> None:
@@ -73,9 +74,13 @@ def _notice() -> None:
 
 def _give_way(theirs: trace.TracerProvider) -> None:
     """Let the program's provider be the provider: our spans go through it, and its spans to our exporters too."""
+    global _followed
     assert _provider is not None
+    if theirs is _followed:
+        return
+    _followed = theirs
     kind = f"{type(theirs).__module__}.{type(theirs).__qualname__}"
     if _provider.follow(theirs):
         report.note("provider", "the program's own", f"{kind}; spans go to its exporters and to ours")
     else:
-        report.note("provider", "the program's own", f"{kind}; our exporters get what our instrumentors make")
+        report.note("provider", "the program's own", f"{kind}; what goes through it is not seen by our exporters")

@@ -50,6 +50,8 @@ def watch_candidates(finder: Finder) -> None:
 def _wait_for(finder: Finder, candidate: Candidate) -> None:
     def imported() -> None:
         wake()
+        if _state == "broken":
+            return
         contained(f"instrumentor {candidate.name}", without_exit, _apply, candidate)
 
     for module in candidate.modules:
@@ -57,24 +59,26 @@ def _wait_for(finder: Finder, candidate: Candidate) -> None:
 
 
 def wake() -> None:
-    """Build the provider and all that hangs on it, once."""
+    """Build the provider and all that hangs on it, once; if that fails, we stay out of the program."""
     global _state
-    if _state == "awake":
+    if _state in ("awake", "broken"):
         return
     held = _lock.acquire(timeout=_PATIENCE)
     try:
         if _state == "asleep":
             _state = "waking"
-            contained("tracing", without_exit, _build)
-            _state = "awake"
-            for candidate in _ambient:
+            from otel_run.export import thread
+
+            with thread.gate:
+                _state = contained("tracing", without_exit, _build) or "broken"
+            for candidate in _ambient if _state == "awake" else ():
                 contained(f"instrumentor {candidate.name}", without_exit, _apply_ambient, candidate)
     finally:
         if held:
             _lock.release()
 
 
-def _build() -> None:
+def _build() -> str:
     found = settings.current()
     # The SDK raises while it is imported on values that we have already named and replaced, and looks
     # for propagators, which we install ourselves, with a scan of everything that is installed.
@@ -82,6 +86,7 @@ def _build() -> None:
         from otel_run.startup import assembly
 
         assembly.assemble(found)
+    return "awake"
 
 
 def _apply_ambient(candidate: Candidate) -> None:
@@ -106,12 +111,26 @@ def _apply(candidate: Candidate) -> None:
     try:
         # A version limit of somebody else's is theirs to set; ours have none.
         instrumentor.instrument(skip_dep_check=candidate.is_ours, raise_exception_on_conflict=True)
-    except DependencyConflictError as conflict:
-        report.warn(f"instrumentor {candidate.name}", "refused", str(conflict))
-    except DoesNotFit as reason:
-        report.warn(f"instrumentor {candidate.name}", "refused", f"this version of the library {reason}")
+    except DependencyConflictError as refusal:
+        conflict = refusal.conflict
+        # What it is for is not there at all: its package brings instrumentors for more than one library.
+        is_absent = not (conflict.found or getattr(conflict, "found_any", None))
+        (report.note if is_absent else report.warn)(f"instrumentor {candidate.name}", "refused", str(conflict))
+    except (DoesNotFit, ImportError, AttributeError) as reason:
+        if not candidate.is_ours:
+            raise
+        # redis.py in the program's own folder, say, which is no mistake of anybody's.
+        tell = report.warn if _is_the_library(candidate) else report.note
+        tell(f"instrumentor {candidate.name}", "refused", f"this {candidate.name} is another shape: {reason}")
     else:
         report.note(candidate.name, "patched", f"{candidate.distribution}, on import of {_trigger(candidate)}")
+
+
+def _is_the_library(candidate: Candidate) -> bool:
+    """Tell whether the module that was imported is the installed library, and not one of the same name."""
+    origin = getattr(getattr(sys.modules.get(_trigger(candidate)), "__spec__", None), "origin", None) or ""
+    wanted = candidate.libraries or [candidate.name]
+    return any(origin.startswith(found.place) for found in candidates.distributions() if found.name in wanted)
 
 
 def _trigger(candidate: Candidate) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from otel_run.grammar import readable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,7 @@ class Program:
         if self.kind == "script":
             folder, name = os.path.split(name)
             if name == "__main__.py" or not name:
-                name = os.path.basename(os.path.abspath(folder))
+                name = os.path.basename(_absolute(folder))
             for ending in (".py", ".pyz", ".pyw", ".exe", ".zip"):
                 name = name.removesuffix(ending)
         return name.removesuffix(".__main__")
@@ -66,9 +68,11 @@ def is_tool(program: Program, tools: Sequence[str]) -> bool:
     name = program.short_name.lower()
     if program.kind == "module":
         return name in tools or name.partition(".")[0] in tools
-    # A script of the user's may be called build.py or live in a folder called site.
-    is_installed = os.path.basename(os.path.dirname(os.path.abspath(program.name))).lower() in ("bin", "scripts")
-    if program.kind != "script" or not is_installed or program.name.endswith(".py"):
+    if program.kind != "script" or program.name.endswith(".py"):
+        return False
+    # A script of the user's may be called build, or live in a folder called site.
+    folder = os.path.basename(os.path.dirname(program.name)).lower()
+    if folder not in ("bin", "scripts"):
         return False
     return name in tools or name.rstrip("0123456789.") in tools
 
@@ -82,14 +86,21 @@ def service_name(program: Program) -> str:
     if program.code.startswith("from multiprocessing."):
         # A worker of `uvicorn --workers`, of a pool: part of the program that started it.
         program = _starter() or program
-    name = program.short_name
+    name = readable(program.short_name)
     application = _application(name.partition(".")[0], program.arguments)
     if application:
         return application
     if name == "manage" and program.kind == "script":
         # Every Django project's script; the project is the folder that holds it.
-        return os.path.basename(os.path.dirname(os.path.abspath(program.name))) or name
+        return os.path.basename(os.path.dirname(_absolute(program.name))) or name
     return name or "unknown_service:python"
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # the current folder was deleted
+        return path
 
 
 def _starter() -> Program | None:

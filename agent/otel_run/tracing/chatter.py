@@ -19,6 +19,7 @@ _TALKATIVE = (
     "opentelemetry.sdk.util",
     "opentelemetry.trace",
     "opentelemetry.context",
+    "opentelemetry.exporter.otlp.proto.common._internal",
 )
 # Different messages; more are the same one with a value formatted in.
 _MOST = 100

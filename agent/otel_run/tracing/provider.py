@@ -6,17 +6,20 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from otel_run.boundary import contained
 from otel_run.patching import candidates
 from otel_run.tracing import resource as resources
+from otel_run.tracing.follower import Follower
+from otel_run.tracing.ids import RandomIds
 
 if TYPE_CHECKING:
     from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from otel_run.settings import Settings
@@ -30,8 +33,10 @@ class Provider(TracerProvider):
             sampler=sampler,
             resource=resource,
             shutdown_on_exit=False,
-            id_generator=contained("id generator", _id_generator, settings.id_generator) or RandomIdGenerator(),
+            id_generator=contained("id generator", _id_generator, settings.id_generator) or RandomIds(),
             span_limits=_limits(settings),
+            # Else the SDK looks for one in the environment, and raises in the program's get_tracer() if it fails.
+            meter_provider=NoOpMeterProvider(),
         )
         self._keeps_instance_id = "service.instance.id" in settings.resource_attributes
         self._ours: list[SpanProcessor] = []
@@ -58,7 +63,7 @@ class Provider(TracerProvider):
         if not isinstance(theirs, TracerProvider) or theirs is self:
             return False
         for processor in self._ours:
-            theirs.add_span_processor(processor)
+            theirs.add_span_processor(Follower(theirs, processor))
         self.sampler = theirs.sampler
         self.id_generator = theirs.id_generator
         self._resource = theirs._resource
@@ -73,8 +78,8 @@ class Provider(TracerProvider):
         return True
 
     def shutdown(self) -> None:
-        """Deliver what has ended. Spans that end later are still taken: the process is not over yet."""
-        self.force_flush()
+        """Have each processor deliver. Ours go on taking spans: the process is not over yet."""
+        self._active_span_processor.shutdown()
 
     def _handle_fork(self) -> None:
         # Not the SDK's: it runs detectors in a thread pool here, in the middle of the fork, where the lock
@@ -87,7 +92,7 @@ class Provider(TracerProvider):
 
 def _id_generator(name: str) -> IdGenerator:
     if name == "random":
-        return RandomIdGenerator()
+        return RandomIds()
     found = dict(candidates.entry_points("opentelemetry_id_generator"))
     generator: IdGenerator = candidates.load(found[name])()
     return generator

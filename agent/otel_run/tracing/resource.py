@@ -12,6 +12,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 
 from otel_run import __version__
 from otel_run.boundary import contained
+from otel_run.grammar import readable
 from otel_run.patching import candidates
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def _own() -> dict[str, AttributeValue]:
         "service.instance.id": str(uuid4()),
         # The command's arguments are left out: they hold secrets.
         "process.pid": os.getpid(),
-        "process.executable.name": os.path.basename(sys.executable or "python"),
-        "process.executable.path": sys.executable or "",
+        "process.executable.name": readable(os.path.basename(sys.executable or "python")),
+        "process.executable.path": readable(sys.executable or ""),
         "process.runtime.name": sys.implementation.name,
         "process.runtime.version": ".".join(map(str, version[:3])),
         "process.runtime.description": sys.version,

@@ -1,0 +1,96 @@
+"""The sending thread: one that the program does not see, cannot be hit through, and that forks take no harm from.
+
+Not a `threading.Thread`: a program that joins all threads before it ends would wait for ours for ever, and
+one that counts them would count one too many. Native also under gevent, whose hub a waiting thread of ours
+would block.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Held while our thread, or the one that wakes the agent, imports. A child that is forked then would inherit
+# the import locks of a thread that it does not have, and hang in its first import of the same modules.
+gate = _thread.allocate_lock()
+_PATIENCE = 2.0  # seconds that a fork waits for it
+_holds_gate = False
+
+_rest_before_fork: list[Callable[[], None]] = []
+_resume_after_fork: list[Callable[[], None]] = []
+
+
+def native(name: str) -> Any:
+    """Return a function of `_thread` as it was before gevent put its own in its place."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey.get_original("_thread", name) if monkey is not None else getattr(_thread, name)
+
+
+def start(run: Callable[[], None]) -> bool:
+    """Start `run` in a thread; return False if the interpreter starts none any more."""
+    # The new thread inherits the mask. With a signal open in ours, one that the program has blocked, to
+    # take it by sigwait, would be delivered here and end the process.
+    blocks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if blocks else ()
+    try:
+        native("start_new_thread")(run, ())
+    except RuntimeError:
+        return False
+    finally:
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return True
+
+
+def importing(build: Callable[[], Any]) -> Any:
+    """Call `build`, which imports, in our thread, while nobody forks and no garbage is collected.
+
+    A collection here would run the program's destructors in a thread that is not theirs: sqlite3, for one,
+    complains on stderr. Imports allocate enough to cause one; what comes later hardly does.
+    """
+    gate.acquire()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return build()
+    finally:
+        if collects:
+            gc.enable()
+        gate.release()
+
+
+def around_forks(rest: Callable[[], None], resume: Callable[[], None]) -> None:
+    """Call `rest()` before this process forks, and `resume()` in the parent after it."""
+    _rest_before_fork.append(rest)
+    _resume_after_fork.append(resume)
+
+
+def _before_fork() -> None:
+    global _holds_gate
+    _holds_gate = gate.acquire(timeout=_PATIENCE)
+    for rest in _rest_before_fork:
+        rest()
+
+
+def _after_fork_in_parent() -> None:
+    _open_gate()
+    for resume in _resume_after_fork:
+        resume()
+
+
+def _open_gate() -> None:
+    global _holds_gate
+    if _holds_gate:
+        _holds_gate = False
+        gate.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_open_gate)

@@ -1,0 +1,105 @@
+"""Spans that end late, in exit handlers or in children, are delivered, and each once."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from process.children import OTEL_RUN, environment, run
+from servers.fickle import fickle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _names(tmp_path: Path, source: str, **env: str) -> list[str]:
+    (tmp_path / "app.py").write_text(source)
+    with fickle() as receiver:
+        variables = environment(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, **env)
+        done = run([*OTEL_RUN, sys.executable, "-W", "ignore", "app.py"], tmp_path, env=variables)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return sorted(span.name for span in receiver.spans)
+
+
+def test_spans_of_exit_handlers_older_than_the_agents_waking(tmp_path: Path) -> None:
+    source = """
+import atexit
+def work():
+    trace.get_tracer("t").start_span("at exit").end()
+atexit.register(work)
+from opentelemetry import trace
+trace.get_tracer("t").start_span("before").end()
+"""
+    assert _names(tmp_path, source) == ["at exit", "before"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_that_end_by_themselves(method: str, tmp_path: Path) -> None:
+    source = f"""
+import multiprocessing
+def work(number):
+    from opentelemetry import trace
+    trace.get_tracer("t").start_span(f"child {{number}}").end()
+if __name__ == "__main__":
+    from opentelemetry import trace
+    trace.get_tracer("t").start_span("parent").end()
+    context = multiprocessing.get_context("{method}")
+    children = [context.Process(target=work, args=(number,)) for number in range(3)]
+    for child in children: child.start()
+    for child in children: child.join()
+"""
+    assert _names(tmp_path, source) == ["child 0", "child 1", "child 2", "parent"]
+
+
+def test_a_flush_in_a_forked_child_sends_nothing_of_the_parents(tmp_path: Path) -> None:
+    source = """
+import os
+from opentelemetry import trace
+trace.get_tracer("t").start_span("parent").end()
+child = os.fork()
+if child == 0:
+    trace.get_tracer_provider().force_flush()
+    trace.get_tracer_provider().shutdown()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert _names(tmp_path, source) == ["parent"]
+
+
+def test_many_threads_at_once_start_one_thread_of_ours_and_lose_nothing(tmp_path: Path) -> None:
+    source = """
+import sys, threading
+from opentelemetry import trace
+sys.setswitchinterval(1e-6)
+tracer = trace.get_tracer("t")
+barrier = threading.Barrier(12)
+def work(number):
+    barrier.wait()
+    for index in range(20):
+        tracer.start_span(f"{number}-{index}").end()
+threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    names = _names(tmp_path, source, OTEL_BSP_SCHEDULE_DELAY="0", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="7")
+    assert len(names) == len(set(names)) == 240
+
+
+OWN = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry import trace
+provider = TracerProvider()
+"""
+ADD = "provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))\n"
+SET = "trace.set_tracer_provider(provider)\n"
+SPAN = "trace.get_tracer('t').start_span('one').end()\n"
+
+
+@pytest.mark.parametrize("steps", [SET + SET, ADD + SET, SET + ADD], ids=["set twice", "added first", "added later"])
+def test_a_provider_of_the_programs_own_delivers_each_span_once(steps: str, tmp_path: Path) -> None:
+    source = OWN + steps.replace(SET + SET, SET + "import logging; logging.disable()\n" + SET) + SPAN
+    assert _names(tmp_path, source) == ["one"]
