@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -46,6 +47,14 @@ def web() -> Iterator[Web]:
     """Give a real HTTP server; see servers/web.py for its paths."""
     with serve() as server:
         yield server
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Give a port that nobody listens on, and nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind((servers.HOST, 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -31,24 +31,32 @@ def _run(tmp_path: Path, source: str, endpoint: str, **env: str) -> tuple[subpro
     return done, time.monotonic() - started
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        ONE,
-        # Nothing can start a thread any more when this span ends.
-        "import atexit\nfrom opentelemetry import trace\n"
-        "atexit.register(lambda: trace.get_tracer('app').start_span('one').end())\n",
-        "from opentelemetry.sdk.trace import TracerProvider\nfrom opentelemetry import trace\n"
-        "trace.set_tracer_provider(TracerProvider())\ntrace.get_tracer('app').start_span('one').end()\n",
-        ONE + "trace.get_tracer_provider().shutdown()\n",
-    ],
-    ids=["at exit", "in an exit handler", "own provider", "shut down by the program"],
-)
+# How the one span comes to be sent at the very end.
+LATE = {
+    "at exit": ONE,
+    # Nothing can start a thread any more when this span ends.
+    "in an exit handler": """
+import atexit
+from opentelemetry import trace
+atexit.register(lambda: trace.get_tracer("app").start_span("one").end())
+""",
+    # The SDK shuts it down when the interpreter exits.
+    "own provider": """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry import trace
+trace.set_tracer_provider(TracerProvider())
+trace.get_tracer("app").start_span("one").end()
+""",
+    "shut down by the program": ONE + "trace.get_tracer_provider().shutdown()\n",
+}
+
+
+@pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("way", ["hang", "drip"])
-def test_an_answer_that_does_not_come_costs_the_exit_budget_once(way: str, source: str, tmp_path: Path) -> None:
+def test_an_answer_that_does_not_come_costs_the_exit_budget_once(way: str, late: str, tmp_path: Path) -> None:
     with fickle() as receiver:
         receiver.delay, receiver.drip = (20, 0) if way == "hang" else (0, 0.1)
-        done, took = _run(tmp_path, source, receiver.endpoint, OTEL_RUN_EXIT_TIMEOUT="1000")
+        done, took = _run(tmp_path, LATE[late], receiver.endpoint, OTEL_RUN_EXIT_TIMEOUT="1000")
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
     assert "1 span lost" in done.stderr

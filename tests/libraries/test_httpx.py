@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servers.program import Traced
     from servers.web import Web
 
@@ -50,36 +47,13 @@ def get(request: pytest.FixtureRequest) -> str:
     return GET[request.param]
 
 
-def described(web: Web, path: str, status: int | None = 200, **others: Any) -> dict[str, Any]:
-    """Return the attributes of a GET."""
-    attributes: dict[str, Any] = {
-        "http.request.method": "GET",
-        "url.full": web.url + path,
-        "server.address": web.host,
-        "server.port": web.port,
-    }
-    if status is not None:
-        attributes |= {"http.response.status_code": status, "network.protocol.version": "1.1"}
-        if status >= 400:
-            attributes["error.type"] = str(status)
-    return attributes | others
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Give a port that nobody listens on, and nobody else gets."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
-
-
 def test_a_request_is_a_span_that_the_server_sees_as_its_parent(get: str, web: Web, traced: Traced) -> None:
     run = traced(get.format(options=""), web.url + "/echo")
     (span,) = run.spans
     assert (run.returncode, run.stderr) == (0, "")
     assert (span.name, span.kind, span.status, span.events) == ("GET", "CLIENT", "UNSET", [])
     assert span.scope == "otel_run.instrumentors.httpx"
-    assert span.attributes == described(web, "/echo")
+    assert span.attributes == web.described("/echo")
     # The flags: sampled, and (a later bit) that the trace id is random.
     assert any(f'"traceparent": "00-{span.trace_id}-{span.span_id}-{flags}"' in run.stdout for flags in ("01", "03"))
 
@@ -88,9 +62,9 @@ def test_statuses_of_400_and_more_are_errors_without_a_description(get: str, web
     paths = ["/status/204", "/status/404", "/status/503"]
     run = traced(get.format(options=""), *[web.url + path for path in paths])
     assert [(s.attributes, s.status, s.status_message, s.events) for s in run.spans] == [
-        (described(web, "/status/204", 204), "UNSET", "", []),
-        (described(web, "/status/404", 404), "ERROR", "", []),
-        (described(web, "/status/503", 503), "ERROR", "", []),
+        (web.described("/status/204", 204), "UNSET", "", []),
+        (web.described("/status/404", 404), "ERROR", "", []),
+        (web.described("/status/503", 503), "ERROR", "", []),
     ]
 
 
@@ -111,8 +85,8 @@ def test_what_fails_on_the_way_is_an_error(get: str, web: Web, closed_port: int,
     assert refused.events == [
         ("exception", {"exception.type": "httpx.ConnectError", "exception.message": refused.status_message})
     ]
-    assert reset.attributes == described(web, "/reset", None, **{"error.type": "httpx.ReadError"})
-    assert slow.attributes == described(web, "/slow?seconds=2", None, **{"error.type": "httpx.ReadTimeout"})
+    assert reset.attributes == web.described("/reset", None, **{"error.type": "httpx.ReadError"})
+    assert slow.attributes == web.described("/slow?seconds=2", None, **{"error.type": "httpx.ReadTimeout"})
     assert slow.duration_ms < 1500
     assert "hidden" not in str(run.spans)
 
@@ -125,8 +99,8 @@ def test_a_redirect_is_followed_by_a_sibling(get: str, web: Web, traced: Traced)
     )
     run = traced(under_a_parent, web.url + "/redirect")
     first, second = run.spans
-    assert first.attributes == described(web, "/redirect", 302)
-    assert second.attributes == described(web, "/echo")
+    assert first.attributes == web.described("/redirect", 302)
+    assert second.attributes == web.described("/echo")
     assert first.parent_id == second.parent_id != ""
     assert run.stdout.lower().count('"traceparent"') == 1
     assert second.span_id in run.stdout
@@ -147,7 +121,7 @@ def test_excluded_urls_are_left_alone(get: str, web: Web, traced: Traced) -> Non
         web.url + "/echo?other",
         env={"OTEL_PYTHON_EXCLUDED_URLS": "health"},
     )
-    assert [span.attributes for span in run.spans] == [described(web, "/echo?other")]
+    assert [span.attributes for span in run.spans] == [web.described("/echo?other")]
     assert ["traceparent" in line for line in run.stdout.splitlines()] == [False, True]
 
 
@@ -162,7 +136,7 @@ def test_headers_are_captured_by_name_and_masked(get: str, web: Web, traced: Tra
         },
     )
     (span,) = run.spans
-    assert span.attributes == described(web, "/redirect?a=b", 302) | {
+    assert span.attributes == web.described("/redirect?a=b", 302) | {
         "http.request.header.x-tenant": ["blue", "green"],
         "http.request.header.cookie": ["[REDACTED]"],
         "http.response.header.location": ["/echo"],
@@ -174,7 +148,7 @@ def test_old_names_are_added_on_request(web: Web, traced: Traced) -> None:
         GET["sync"].format(options=""), web.url + "/echo", env={"OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup,database"}
     )
     (span,) = run.spans
-    assert span.attributes == described(web, "/echo") | {
+    assert span.attributes == web.described("/echo") | {
         "http.method": "GET",
         "http.url": web.url + "/echo",
         "http.scheme": "http",
@@ -236,10 +210,10 @@ def test_transports_mounts_auth_flows_and_subclasses_are_seen_once(web: Web, tra
             "http.response.status_code": 418,
             "error.type": "418",
         },
-        described(web, "/echo?mounted"),
-        described(web, "/status/401", 401),
-        described(web, "/echo"),
-        described(web, "/stream"),
+        web.described("/echo?mounted"),
+        web.described("/status/401", 401),
+        web.described("/echo"),
+        web.described("/stream"),
     ]
 
 
@@ -269,7 +243,7 @@ def test_a_hundred_concurrent_requests_keep_their_parents(web: Web, traced: Trac
     assert len(run.spans) == 200
     for number in range(100):
         child = children[run.span(f"parent {number}").span_id]
-        assert child.attributes == described(web, f"/slow?seconds=0.02&n={number}")
+        assert child.attributes == web.described(f"/slow?seconds=0.02&n={number}")
 
 
 def test_a_cancelled_request_is_no_error(web: Web, traced: Traced) -> None:
@@ -294,7 +268,7 @@ def test_a_cancelled_request_is_no_error(web: Web, traced: Traced) -> None:
     (span,) = run.spans
     assert run.stdout == "given up {}\n"
     assert (span.status, span.events) == ("UNSET", [])
-    assert span.attributes == described(web, "/slow?seconds=2", None)
+    assert span.attributes == web.described("/slow?seconds=2", None)
 
 
 def test_an_unsampled_request_hands_on_that_it_is_unsampled(get: str, web: Web, traced: Traced) -> None:
@@ -345,4 +319,4 @@ def test_a_client_made_before_us_is_seen_and_one_after_us_is_not(web: Web, trace
         env={"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "httpx"},
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert [span.attributes for span in run.spans] == [described(web, "/echo?1")]
+    assert [span.attributes for span in run.spans] == [web.described("/echo?1")]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servers.program import Traced
     from servers.web import Web
 
@@ -26,29 +23,6 @@ for url in sys.argv[1:]:
 """
 
 
-def described(web: Web, path: str, status: int | None = 200, **others: Any) -> dict[str, Any]:
-    """Return the attributes of a GET."""
-    attributes: dict[str, Any] = {
-        "http.request.method": "GET",
-        "url.full": web.url + path,
-        "server.address": web.host,
-        "server.port": web.port,
-    }
-    if status is not None:
-        attributes |= {"http.response.status_code": status, "network.protocol.version": "1.1"}
-        if status >= 400:
-            attributes["error.type"] = str(status)
-    return attributes | others
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Give a port that nobody listens on, and nobody else gets."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
-
-
 def test_a_request_is_a_span_that_the_server_sees_as_its_parent(web: Web, traced: Traced) -> None:
     run = traced(
         """
@@ -63,7 +37,7 @@ def test_a_request_is_a_span_that_the_server_sees_as_its_parent(web: Web, traced
     assert (run.returncode, run.stderr) == (0, "")
     assert (span.name, span.kind, span.status, span.events) == ("GET", "CLIENT", "UNSET", [])
     assert span.scope == "otel_run.instrumentors.requests"
-    assert span.attributes == described(web, "/echo")
+    assert span.attributes == web.described("/echo")
     # The flags: sampled, and (a later bit) that the trace id is random.
     assert run.stdout in [f"00-{span.trace_id}-{span.span_id}-{flags}\n" for flags in ("01", "03")]
 
@@ -72,9 +46,9 @@ def test_statuses_of_400_and_more_are_errors_without_a_description(web: Web, tra
     paths = ["/status/204", "/status/404", "/status/503"]
     run = traced(GET, *[web.url + path for path in paths])
     assert [(s.attributes, s.status, s.status_message, s.events) for s in run.spans] == [
-        (described(web, "/status/204", 204), "UNSET", "", []),
-        (described(web, "/status/404", 404), "ERROR", "", []),
-        (described(web, "/status/503", 503), "ERROR", "", []),
+        (web.described("/status/204", 204), "UNSET", "", []),
+        (web.described("/status/404", 404), "ERROR", "", []),
+        (web.described("/status/503", 503), "ERROR", "", []),
     ]
 
 
@@ -115,8 +89,8 @@ def test_a_lost_connection_and_a_timeout_are_errors(web: Web, traced: Traced) ->
     )
     assert run.stdout == "ConnectionError\nReadTimeout\n"
     assert [(s.attributes, s.status) for s in run.spans] == [
-        (described(web, "/reset", None, **{"error.type": "requests.exceptions.ConnectionError"}), "ERROR"),
-        (described(web, "/slow?seconds=2", None, **{"error.type": "requests.exceptions.ReadTimeout"}), "ERROR"),
+        (web.described("/reset", None, **{"error.type": "requests.exceptions.ConnectionError"}), "ERROR"),
+        (web.described("/slow?seconds=2", None, **{"error.type": "requests.exceptions.ReadTimeout"}), "ERROR"),
     ]
     assert run.spans[1].duration_ms < 1500
 
@@ -148,10 +122,10 @@ def test_redirects_and_repeated_requests_are_siblings_each_with_its_own_context(
     parent = run.span("parent")
     post, got, refused, repeated = (span for span in run.spans if span is not parent)
     assert {span.parent_id for span in (post, got, refused, repeated)} == {parent.span_id}
-    assert post.attributes == described(web, "/redirect", 302) | {"http.request.method": "POST"}
-    assert got.attributes == described(web, "/echo")
-    assert refused.attributes == described(web, "/status/401", 401)
-    assert repeated.attributes == described(web, "/echo")
+    assert post.attributes == web.described("/redirect", 302) | {"http.request.method": "POST"}
+    assert got.attributes == web.described("/echo")
+    assert refused.attributes == web.described("/status/401", 401)
+    assert repeated.attributes == web.described("/echo")
     assert run.stdout.split() == [got.span_id, repeated.span_id]
 
 
@@ -210,11 +184,11 @@ def test_adapters_and_sessions_of_the_program_are_seen_once(web: Web, traced: Tr
     )
     assert run.stderr == ""
     assert run.stdout.split("\n")[:-1] == [f"Response {status}" for status in (200, 418, 418, 418, 200, 200)]
-    unknown = {number: described(web, f"/echo?{number}", 418) for number in (1, 2, 3)}
+    unknown = {number: web.described(f"/echo?{number}", 418) for number in (1, 2, 3)}
     for attributes in unknown.values():
         del attributes["network.protocol.version"]
     assert [span.attributes for span in run.spans] == [
-        unknown.get(number, described(web, f"/echo?{number}")) for number in range(6)
+        unknown.get(number, web.described(f"/echo?{number}")) for number in range(6)
     ]
 
 
@@ -235,7 +209,7 @@ def test_excluded_urls_are_left_alone(web: Web, traced: Traced) -> None:
         web.url + "/echo?other",
         env={"OTEL_PYTHON_REQUESTS_EXCLUDED_URLS": "health,(?i)METRICS$"},
     )
-    assert [span.attributes for span in run.spans] == [described(web, "/echo?other")]
+    assert [span.attributes for span in run.spans] == [web.described("/echo?other")]
     assert ["traceparent" in line for line in run.stdout.splitlines()] == [False, True]
 
 
@@ -255,7 +229,7 @@ def test_headers_are_captured_by_name_and_masked(web: Web, traced: Traced) -> No
         },
     )
     (span,) = run.spans
-    assert span.attributes == described(web, "/echo") | {
+    assert span.attributes == web.described("/echo") | {
         "http.request.header.x-tenant": ["blue"],
         "http.request.header.x-inner": ["[REDACTED]"],
         "http.request.header.authorization": ["[REDACTED]"],
@@ -277,14 +251,14 @@ def test_old_names_are_added_on_request(opt_in: str, web: Web, traced: Traced) -
         "http.flavor": "1.1",
     }
     (span,) = run.spans
-    assert span.attributes == described(web, "/status/500", 500) | (old if opt_in == "http/dup" else {})
+    assert span.attributes == web.described("/status/500", 500) | (old if opt_in == "http/dup" else {})
 
 
 def test_an_unknown_method_is_kept_beside_the_name_http(web: Web, traced: Traced) -> None:
     run = traced("import requests, sys; requests.request('BREW', sys.argv[1])", web.url + "/echo")
     (span,) = run.spans
     assert span.name == "HTTP"
-    assert span.attributes == described(web, "/echo") | {
+    assert span.attributes == web.described("/echo") | {
         "http.request.method": "_OTHER",
         "http.request.method_original": "BREW",
     }
@@ -325,7 +299,7 @@ def test_requests_in_threads_keep_their_parents(web: Web, traced: Traced) -> Non
     for number in range(20):
         parent = run.span(f"parent {number}")
         (child,) = [span for span in run.spans if span.parent_id == parent.span_id]
-        assert child.attributes == described(web, f"/slow?seconds=0.05&n={number}")
+        assert child.attributes == web.described(f"/slow?seconds=0.05&n={number}")
 
 
 def test_the_program_gets_what_it_would_get_without_us(web: Web, closed_port: int, traced: Traced) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
@@ -28,6 +28,20 @@ class Web:
     def url(self) -> str:
         """The base URL, without a slash at its end."""
         return f"http://{self.host}:{self.port}"
+
+    def described(self, path: str, status: int | None = 200, **others: Any) -> dict[str, Any]:
+        """Return the attributes of the span of a GET."""
+        attributes: dict[str, Any] = {
+            "http.request.method": "GET",
+            "url.full": self.url + path,
+            "server.address": self.host,
+            "server.port": self.port,
+        }
+        if status is not None:
+            attributes |= {"http.response.status_code": status, "network.protocol.version": "1.1"}
+            if status >= 400:
+                attributes["error.type"] = str(status)
+        return attributes | others
 
 
 @contextlib.contextmanager
