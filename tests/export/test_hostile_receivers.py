@@ -83,19 +83,18 @@ def test_asking_to_come_again_at_once_does_not_bring_a_flood(tmp_path: Path) -> 
 
 def test_what_answers_no_http_is_down(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
 
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(1000)
-                    connection.sendall(b"SSH-2.0-nothing of yours\r\n")
+        def answer_once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-nothing of yours\r\n")
 
-        threading.Thread(target=answer, daemon=True).start()
+        thread = threading.Thread(target=answer_once)
+        thread.start()
         done, _ = _run(tmp_path, ONE, f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
     assert "no HTTP answer: BadStatusLine; 1 span lost" in done.stderr

@@ -75,7 +75,7 @@ def test_no_thread_and_no_socket_before_the_first_span(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("1 []\n", "")
 
 
-@pytest.mark.parametrize("tool", [["-m", "pip", "--version"], ["-m", "compileall", "-h"], ["-m", "venv", "-h"]])
+@pytest.mark.parametrize("tool", [["-m", "ensurepip", "--version"], ["-m", "compileall", "-h"], ["-m", "venv", "-h"]])
 def test_tools_are_left_alone(tool: list[str], tmp_path: Path) -> None:
     done = run([*OTEL_RUN, "--debug", sys.executable, *tool], tmp_path)
     assert done.returncode == 0

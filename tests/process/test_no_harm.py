@@ -103,7 +103,7 @@ for _ in range(3):
         os._exit(0)
     print(os.waitpid(child, 0)[1])
 """
-    done = _run(tmp_path, source, *options, OTEL_BSP_SCHEDULE_DELAY="5000")
+    done = _run(tmp_path, source, *options)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n0\n0\n", "")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otel_run.boundary import contained
+from otel_run.boundary import contained, without_exit
 from otel_run.export import thread
 from otel_run.export.sender import Outcome
 from otel_run.export.state import State
@@ -85,7 +85,7 @@ class BatchProcessor(SpanProcessor):
         self._batch_size = batch_size
         self._exit_budget = exit_budget
         self._start_over()
-        thread.around_forks(self._rest, self._resume)
+        thread.before_forks(self._rest)
 
     def _start_over(self) -> None:
         """Begin empty: in a forked child, what was queued belongs to the parent, and the thread is not there."""
@@ -98,6 +98,7 @@ class BatchProcessor(SpanProcessor):
         # Held for as long as there is a thread, so that two spans can't start two.
         self._token = thread.native("allocate_lock")()
         self._is_busy = False
+        self._thread_id = 0
         self._sender: Sender | None = None
         self._unbuildable = False
         self._state = State(self._unit, self._queue_size)
@@ -174,23 +175,18 @@ class BatchProcessor(SpanProcessor):
         return wish
 
     def _rest(self) -> None:
-        """End the thread before a fork, if it has nothing to do: then the child has no half of it.
-
-        And Python 3.12 doesn't warn of a fork in a process with threads.
-        """
-        if self._pid == os.getpid() and self._token.locked() and not self._is_busy:
+        """End the thread before a fork, if it has nothing to do: Python 3.12 warns of forks beside threads."""
+        if self._pid == os.getpid() and self._token.locked() and not self._is_busy and not self._waiting():
             rest = _Rest(time.monotonic() + _MOMENT)
             self._wishes.put(rest)
             rest.wait()
-
-    def _resume(self) -> None:
-        if self._waiting():
-            self._ensure_thread()
+            thread.wait_until_gone(self._thread_id, rest.deadline)
 
     # The thread's side.
 
     def _run(self) -> None:
         token = self._token
+        self._thread_id = thread.native("get_native_id")()
         wish: Wish | None = None
         try:
             while True:
@@ -239,7 +235,9 @@ class BatchProcessor(SpanProcessor):
         if sender is None:
             self._discard()
             return True
-        outcome = contained(self._unit, sender.send, self._pending, timeout) or Outcome(False, "it failed, see above")
+        outcome = contained(self._unit, without_exit, sender.send, self._pending, timeout) or Outcome(
+            False, "it failed, see above"
+        )
         if outcome.delivered:
             self._state.delivered(sender.destination)
             self._spent = 0.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otel_run.boundary import contained
+from otel_run.boundary import contained, without_exit
 from otel_run.export import otlp
 from otel_run.export.batch import BatchProcessor
 from otel_run.export.sender import ExporterSender
@@ -86,5 +86,6 @@ def _sender(name: str, settings: Settings) -> Callable[[], Sender]:
         return lambda: otlp.GrpcSender(settings, exporter)
     if name in ("otlp", "otlp_proto_http"):
         return lambda: otlp.HttpSender(settings)
-    exporter = candidates.load(dict(candidates.entry_points("opentelemetry_traces_exporter"))[name])
-    return lambda: ExporterSender(exporter(), name)
+    value = dict(candidates.entry_points("opentelemetry_traces_exporter"))[name]
+    without_exit(candidates.load, value)
+    return lambda: ExporterSender(candidates.make(value), name)

@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _PATIENCE = 2.0  # seconds that a fork waits for it
 _holds_gate = False
 
 _rest_before_fork: list[Callable[[], None]] = []
-_resume_after_fork: list[Callable[[], None]] = []
 
 
 def native(name: str) -> Any:
@@ -49,6 +49,12 @@ def start(run: Callable[[], None]) -> bool:
     return True
 
 
+def wait_until_gone(native_id: int, deadline: float) -> None:
+    """Wait until the system has ended the thread, a moment after Python has, where that can be seen (Linux)."""
+    while os.path.exists(f"/proc/self/task/{native_id}") and time.monotonic() < deadline:
+        pass  # microseconds; time.sleep may be gevent's
+
+
 def importing(build: Callable[[], Any]) -> Any:
     """Call `build`, which imports, in our thread, while nobody forks and no garbage is collected.
 
@@ -66,10 +72,9 @@ def importing(build: Callable[[], Any]) -> Any:
         gate.release()
 
 
-def around_forks(rest: Callable[[], None], resume: Callable[[], None]) -> None:
-    """Call `rest()` before this process forks, and `resume()` in the parent after it."""
+def before_forks(rest: Callable[[], None]) -> None:
+    """Call `rest()` each time before this process forks."""
     _rest_before_fork.append(rest)
-    _resume_after_fork.append(resume)
 
 
 def _before_fork() -> None:
@@ -77,12 +82,6 @@ def _before_fork() -> None:
     _holds_gate = gate.acquire(timeout=_PATIENCE)
     for rest in _rest_before_fork:
         rest()
-
-
-def _after_fork_in_parent() -> None:
-    _open_gate()
-    for resume in _resume_after_fork:
-        resume()
 
 
 def _open_gate() -> None:
@@ -93,4 +92,4 @@ def _open_gate() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_open_gate)
+    os.register_at_fork(before=_before_fork, after_in_parent=_open_gate, after_in_child=_open_gate)

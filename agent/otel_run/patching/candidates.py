@@ -11,7 +11,7 @@ import os
 import sys
 import zipimport
 
-from otel_run.boundary import contained
+from otel_run.boundary import contained, without_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,6 +172,11 @@ def load(value: str) -> Any:
     for part in attribute.split(".") if attribute else ():
         found = getattr(found, part)
     return found
+
+
+def make(value: str, *arguments: object) -> Any:
+    """Import what an entry point names and call it. It may fail, but not end the program."""
+    return without_exit(lambda: load(value)(*arguments))
 
 
 def distributions() -> list[Distribution]:

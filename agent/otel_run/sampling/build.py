@@ -28,7 +28,7 @@ def build(settings: Settings) -> sdk.Sampler:
     if settings.sampler in _SAMPLERS:
         return _SAMPLERS[settings.sampler](settings.ratio)
     points = dict(candidates.entry_points("opentelemetry_traces_sampler"))
-    sampler: sdk.Sampler = candidates.load(points[settings.sampler])(settings.sampler_arg)
+    sampler: sdk.Sampler = candidates.make(points[settings.sampler], settings.sampler_arg)
     return sampler
 
 

@@ -12,7 +12,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_run import report
-from otel_run.boundary import contained
+from otel_run.boundary import contained, without_exit
 from otel_run.patching import candidates
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Contained(textmap.TextMapPropagator):
         getter: textmap.Getter[textmap.CarrierT] = textmap.default_getter,
     ) -> Context:
         """Return the context with what the carrier says, or as it was."""
-        found: Context | None = contained(self._unit, self._propagator.extract, carrier, context, getter)
+        found: Context | None = contained(self._unit, without_exit, self._propagator.extract, carrier, context, getter)
         if found is not None:
             return found
         return context if context is not None else get_current()
@@ -48,7 +48,7 @@ class Contained(textmap.TextMapPropagator):
         setter: textmap.Setter[textmap.CarrierT] = textmap.default_setter,
     ) -> None:
         """Write the context into the carrier."""
-        contained(self._unit, self._propagator.inject, carrier, context, setter)
+        contained(self._unit, without_exit, self._propagator.inject, carrier, context, setter)
 
     @property
     def fields(self) -> set[str]:
@@ -75,5 +75,5 @@ def _build(name: str) -> textmap.TextMapPropagator | None:
 
 
 def _load(value: str) -> textmap.TextMapPropagator:
-    propagator: textmap.TextMapPropagator = candidates.load(value)()
+    propagator: textmap.TextMapPropagator = candidates.make(value)
     return propagator

@@ -94,7 +94,7 @@ def _id_generator(name: str) -> IdGenerator:
     if name == "random":
         return RandomIds()
     found = dict(candidates.entry_points("opentelemetry_id_generator"))
-    generator: IdGenerator = candidates.load(found[name])()
+    generator: IdGenerator = candidates.make(found[name])
     return generator
 
 

@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.version import __version__ as sdk_version
 
 from otel_run import __version__
-from otel_run.boundary import contained
+from otel_run.boundary import contained, without_exit
 from otel_run.grammar import readable
 from otel_run.patching import candidates
 
@@ -56,7 +56,7 @@ def _own() -> dict[str, AttributeValue]:
 def _detect(points: dict[str, str], name: str) -> Resource:
     if name not in points:
         raise LookupError("no entry point of opentelemetry_resource_detector has this name")
-    detected: Resource = candidates.load(points[name])().detect()
+    detected: Resource = without_exit(candidates.make(points[name]).detect)
     return detected
 
 
