@@ -7,10 +7,13 @@ the others still do.
 from __future__ import annotations
 
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.version import __version__ as sdk_version
 
 from otel_run import report
 from otel_run.boundary import contained
 from otel_run.export import pipeline
+from otel_run.patching.wrap import DoesNotFit
 from otel_run.sampling import build as sampling
 from otel_run.startup import lifetime, program
 from otel_run.tracing import chatter, propagation, resource
@@ -30,6 +33,7 @@ _followed: trace.TracerProvider | None = None
 def assemble(found: Settings) -> None:
     """Build everything and make it the program's, unless the program has a provider of its own already."""
     global _provider
+    _check_sdk()
     contained("chatter", chatter.calm, found)
     contained("propagators", propagation.install, found)
     name = found.service_name or found.resource_attributes.get("service.name")
@@ -45,6 +49,12 @@ def assemble(found: Settings) -> None:
         provider.add_own_processor(processor)
     _make_global(provider)
     lifetime.at_end(exporters.close)
+
+
+def _check_sdk() -> None:
+    """Raise DoesNotFit if the program has brought an SDK that lacks what we build on."""
+    if not hasattr(TracerProvider, "_update_resource"):
+        raise DoesNotFit(f"the program's opentelemetry-sdk {sdk_version} is too old; 1.45.1 or a later one is needed")
 
 
 def _make_global(provider: Provider) -> None:
