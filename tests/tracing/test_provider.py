@@ -188,6 +188,15 @@ def test_samplers(variables: dict[str, str], kept: int, traced: Traced) -> None:
     assert len(traced(source, env=variables).spans) == kept
 
 
+@pytest.mark.parametrize("timeout", ["", "soon", "5000"])
+def test_grpc_whatever_the_variables_hold_that_its_exporter_reads_by_itself(timeout: str, traced: Traced) -> None:
+    source = "from opentelemetry import trace\ntrace.get_tracer('t').start_span('s').end()"
+    env = {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": timeout, "OTEL_EXPORTER_OTLP_COMPRESSION": "none"}
+    run = traced(source, protocol="grpc", env=env)
+    assert [span.name for span in run.spans] == ["s"]
+    assert run.stderr.count("\n") == (timeout == "soon")
+
+
 def test_limits(traced: Traced) -> None:
     run = traced(
         """

@@ -204,6 +204,8 @@ class BatchProcessor(SpanProcessor):
             token.release()
             if wish is not None:
                 wish.fulfil()
+            if self._waiting():
+                self._ensure_thread()  # a span came between the wish for rest and the end
 
     def _next_wish(self) -> Wish | None:
         try:

@@ -177,8 +177,8 @@ class GrpcSender(ExporterSender):
             headers=tuple(settings.otlp_headers.items()) or None,
             timeout=seconds(settings.otlp_timeout),
             compression=compression,
-            # An empty list would mean its default one; a client never sees this code from a server.
-            retryable_error_codes=[grpc.StatusCode.UNAUTHENTICATED],
+            # An empty list would mean its default one; no error has this code.
+            retryable_error_codes=[grpc.StatusCode.OK],
         )
         super().__init__(exporter, shown(url))
         self._timeout = seconds(settings.otlp_timeout)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from otel_run import settings
 from otel_run.boundary import contained, without_exit
 from otel_run.export import otlp
 from otel_run.export.batch import BatchProcessor
@@ -52,40 +53,46 @@ class Pipeline:
             processor.finish_close(wish)
 
 
-def build(settings: Settings) -> Pipeline:
+def build(found: Settings) -> Pipeline:
     """Return the pipeline of the exporters that the settings name; `none` is none of them."""
-    if "none" in settings.exporters:
+    if "none" in found.exporters:
         return Pipeline([])
-    built = [contained(f"exporter {name}", _processor, name, settings) for name in settings.exporters]
+    built = [contained(f"exporter {name}", _processor, name, found) for name in found.exporters]
     return Pipeline([processor for processor in built if processor is not None])
 
 
-def _processor(name: str, settings: Settings) -> SpanProcessor:
+def _processor(name: str, found: Settings) -> SpanProcessor:
     if name == "console":
         return ConsoleProcessor()
     return BatchProcessor(
         name,
-        _sender(name, settings),
-        delay=settings.bsp_schedule_delay / 1000,
-        timeout=otlp.seconds(settings.bsp_export_timeout),
-        queue_size=settings.bsp_max_queue_size,
-        batch_size=settings.bsp_max_export_batch_size,
-        exit_budget=settings.exit_timeout / 1000,
-        endpoint=otlp.endpoint(settings) if name.startswith("otlp") else "",
+        _sender(name, found),
+        delay=found.bsp_schedule_delay / 1000,
+        timeout=otlp.seconds(found.bsp_export_timeout),
+        queue_size=found.bsp_max_queue_size,
+        batch_size=found.bsp_max_export_batch_size,
+        exit_budget=found.exit_timeout / 1000,
+        endpoint=otlp.endpoint(found) if name.startswith("otlp") else "",
     )
 
 
-def _sender(name: str, settings: Settings) -> Callable[[], Sender]:
+def _grpc(found: Settings, exporter: type[SpanExporter]) -> Sender:
+    # It reads this one whatever it is given, and raises for an empty one.
+    with settings.Hidden("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"):
+        return otlp.GrpcSender(found, exporter)
+
+
+def _sender(name: str, found: Settings) -> Callable[[], Sender]:
     """Return what builds the sender, later, in the thread that uses it.
 
     Modules of others are imported now: some refuse to be once the interpreter has begun to exit
     (gRPC's, whatever uses concurrent.futures), which is when a short program's only batch leaves.
     """
-    if (name == "otlp" and settings.otlp_protocol == "grpc") or name == "otlp_proto_grpc":
+    if (name == "otlp" and found.otlp_protocol == "grpc") or name == "otlp_proto_grpc":
         exporter = candidates.load("opentelemetry.exporter.otlp.proto.grpc.trace_exporter:OTLPSpanExporter")
-        return lambda: otlp.GrpcSender(settings, exporter)
+        return lambda: _grpc(found, exporter)
     if name in ("otlp", "otlp_proto_http"):
-        return lambda: otlp.HttpSender(settings)
+        return lambda: otlp.HttpSender(found)
     value = dict(candidates.entry_points("opentelemetry_traces_exporter"))[name]
     without_exit(candidates.load, value)
     return lambda: ExporterSender(candidates.make(value), name)
