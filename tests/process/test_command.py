@@ -141,7 +141,7 @@ def test_a_mistake_has_its_status_one_sentence_and_a_hint(
 
 
 def test_ways_to_name_the_program(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(f"import sys; print(sys.executable == {sys.executable!r}, sys.argv)")
+    (tmp_path / "app.py").write_text(f"import sys; print(sys.prefix == {sys.prefix!r}, sys.argv)")
     script = executable(tmp_path / "bin" / "tool", '#!/bin/sh\necho tool "$0" "$@"\n')
     # Neither a folder nor a file without the x bit hides a program further on.
     (tmp_path / "first" / "tool").mkdir(parents=True)

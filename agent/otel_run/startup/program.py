@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Options of the interpreter that take their value from the next argument.
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+# In what multiprocessing hands to -c for its children, fork servers and trackers.
+_MULTIPROCESSING = "from multiprocessing."
 
 
 class Program:
@@ -83,7 +85,7 @@ def service_name(program: Program) -> str:
     `gunicorn orders.wsgi:app`, `uvicorn orders:app` and `celery -A orders worker` are called `orders`:
     the server is not what anybody looks for.
     """
-    if program.code.startswith("from multiprocessing."):
+    if _MULTIPROCESSING in program.code:
         # A worker of `uvicorn --workers`, of a pool: part of the program that started it.
         program = _starter() or program
     name = readable(program.short_name)
@@ -114,7 +116,7 @@ def _starter() -> Program | None:
                 pid = int(file.read().rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             return None
-        if not found.code.startswith("from multiprocessing."):
+        if _MULTIPROCESSING not in found.code:
             return found
     return None
 
