@@ -15,7 +15,8 @@ from otel_run.boundary import contained
 from otel_run.export import pipeline
 from otel_run.patching.wrap import DoesNotFit
 from otel_run.sampling import build as sampling
-from otel_run.startup import lifetime, program
+from otel_run.startup import lifetime, service
+from otel_run.startup.program import running
 from otel_run.tracing import chatter, propagation, resource
 from otel_run.tracing.provider import Provider
 
@@ -37,13 +38,13 @@ def assemble(found: Settings) -> None:
     contained("chatter", chatter.calm, found)
     contained("propagators", propagation.install, found)
     name = found.service_name or found.resource_attributes.get("service.name")
-    service = name or program.service_name(program.running())
-    report.note("service.name", service, "from the environment" if name else "derived from what is run")
+    called = name or service.service_name(running())
+    report.note("service.name", called, "from the environment" if name else "derived from what is run")
     sampler = contained("sampler", sampling.build, found)
     if sampler is None:
         # Never 100 % in place of a sampler that failed.
         sampler = sampling.one_percent()
-    provider = _provider = Provider(found, resource.build(found, service), sampler)
+    provider = _provider = Provider(found, resource.build(found, called), sampler)
     exporters = pipeline.build(found)
     for processor in exporters.processors:
         provider.add_own_processor(processor)
