@@ -44,7 +44,7 @@ class Distribution:
     @property
     def place(self) -> str:
         """Return the folder that it is installed in."""
-        return os.path.dirname(self._folder) if self._lazy is None else self._folder
+        return os.path.abspath(os.path.dirname(self._folder) if self._lazy is None else self._folder)
 
     def read(self, filename: str) -> str:
         """Return a metadata file's text, empty if there is none."""

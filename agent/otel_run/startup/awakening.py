@@ -98,10 +98,24 @@ def _apply_ambient(candidate: Candidate) -> None:
 
 
 def _apply(candidate: Candidate) -> None:
-    """Load one instrumentor and let it patch its library; again, if the library was executed again."""
-    from opentelemetry.instrumentation.dependencies import DependencyConflictError
-
+    """Have one instrumentor patch its library; again, if the library was executed again."""
     from otel_run.patching.wrap import DoesNotFit
+
+    try:
+        _instrument(candidate)
+    except (DoesNotFit, ImportError, AttributeError) as reason:
+        why = f"this {_trigger(candidate)} is another shape: {reason}"
+        if not _is_the_library(candidate):
+            # redis.py in the program's own folder, say, which is no mistake of anybody's.
+            report.note(f"instrumentor {candidate.name}", "refused", why)
+        elif candidate.is_ours:
+            report.warn(f"instrumentor {candidate.name}", "refused", why)
+        else:
+            raise
+
+
+def _instrument(candidate: Candidate) -> None:
+    from opentelemetry.instrumentation.dependencies import DependencyConflictError
 
     instrumentor = candidates.load(candidate.value)()
     if instrumentor.is_instrumented_by_opentelemetry:
@@ -116,18 +130,14 @@ def _apply(candidate: Candidate) -> None:
         # What it is for is not there at all: its package brings instrumentors for more than one library.
         is_absent = not (conflict.found or getattr(conflict, "found_any", None))
         (report.note if is_absent else report.warn)(f"instrumentor {candidate.name}", "refused", str(conflict))
-    except (DoesNotFit, ImportError, AttributeError) as reason:
-        if not candidate.is_ours:
-            raise
-        # redis.py in the program's own folder, say, which is no mistake of anybody's.
-        tell = report.warn if _is_the_library(candidate) else report.note
-        tell(f"instrumentor {candidate.name}", "refused", f"this {candidate.name} is another shape: {reason}")
     else:
         report.note(candidate.name, "patched", f"{candidate.distribution}, on import of {_trigger(candidate)}")
 
 
 def _is_the_library(candidate: Candidate) -> bool:
     """Tell whether the module that was imported is the installed library, and not one of the same name."""
+    if not (candidate.libraries or candidate.is_ours):
+        return True  # the standard library's, or nobody's in particular
     origin = getattr(getattr(sys.modules.get(_trigger(candidate)), "__spec__", None), "origin", None) or ""
     wanted = candidate.libraries or [candidate.name]
     return any(origin.startswith(found.place) for found in candidates.distributions() if found.name in wanted)
