@@ -57,11 +57,9 @@ def tell_error(unit: str, error: Exception) -> None:
     """Count a contained error of ours; say the first of each unit."""
     count = contained_errors[unit] = contained_errors.get(unit, 0) + 1
     if count == 1:
-        warn(
-            unit,
-            "failed",
-            f"{type(error).__name__}: {error}; the program and everything else go on without it",
-        )
+        # The first line: a SyntaxError or a database's error would fill the screen.
+        text = next(iter(str(error).splitlines()), "")
+        warn(unit, "failed", f"{type(error).__name__}: {text}; the program and everything else go on without it")
     if debug:
         import traceback
 

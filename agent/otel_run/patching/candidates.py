@@ -23,8 +23,6 @@ GROUP = "opentelemetry_instrumentor"
 # Standard-library modules that nearly every program imports. An instrumentor of one of these would
 # break "free until needed", so it waits until a library has woken the agent.
 AMBIENT = frozenset(("asyncio", "concurrent", "logging", "subprocess", "threading"))
-# Those that do work of their own, and so wake the agent themselves when somebody instruments them.
-WAKING = frozenset(("sqlite3", "urllib.request"))
 # What to import for an entry point that is named after a package whose work is in a submodule.
 _WORKING_MODULE = {"urllib": "urllib.request"}
 # Folders that some distributions install beside their package by mistake.

@@ -16,6 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_run.settings import Settings
 
+# Modules of the standard library that do work worth a span, and so wake the agent if somebody instruments
+# them; nearly every program imports one or another of the rest.
+_WAKING = ("sqlite3", "urllib.request")
+
 _finder: on_import.Finder | None = None
 
 
@@ -67,8 +71,7 @@ def _is_foreign(name: str) -> bool:
 def _is_worth_discovering(name: str) -> bool:
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names:
-        # candidates.WAKING, which is not imported yet
-        return name in ("sqlite3", "urllib.request")
+        return name in _WAKING
     return top not in ("otel_run", "sitecustomize", "usercustomize")
 
 
