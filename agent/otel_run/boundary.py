@@ -35,12 +35,46 @@ def contained(unit: str, function: Callable[..., T], *args: object) -> T | None:
     except Exception as error:
         if strict:
             raise
-        for listener in _listeners:
-            try:
-                listener(unit, error)
-            except Exception:  # noqa: BLE001, S110 - a stderr of the program's own making, the end of the stack
-                pass
+        _tell(unit, error)
         return None
+
+
+def _tell(unit: str, error: Exception) -> None:
+    for listener in _listeners:
+        try:
+            listener(unit, error)
+        except Exception:  # noqa: BLE001, S110 - a stderr of the program's own making, the end of the stack
+            pass
+
+
+class Fuse:
+    """Contains the errors of one place of ours, and tells when the place has failed too often to go on.
+
+    Three times is a pattern: what raises for each call of a busy library costs more than it tells.
+    """
+
+    MOST = 3
+
+    __slots__ = ("_blown", "_left", "unit")
+
+    def __init__(self, unit: str, blown: Callable[[], None]) -> None:
+        """Call `blown()`, once, at the third error."""
+        self.unit = unit
+        self._blown = blown
+        self._left = self.MOST
+
+    def contained(self, function: Callable[..., T], *args: object) -> T | None:
+        """Call `function(*args)`; if it raises an Exception, tell the report, count it and return None."""
+        try:
+            return function(*args)
+        except Exception as error:
+            if strict:
+                raise
+            _tell(self.unit, error)
+            self._left -= 1
+            if self._left == 0:
+                contained(self.unit, self._blown)
+            return None
 
 
 def without_exit(function: Callable[..., T], *args: object) -> T:

@@ -154,21 +154,30 @@ def words(given: str) -> object:
     return tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
 
-def patterns(given: str) -> object:
-    """A comma-separated list of regular expressions."""
+def patterns(given: str, prefix: str = "") -> object:
+    """A comma-separated list of regular expressions; a comma inside brackets is part of one."""
     import re  # only for whoever sets one
 
-    found = words(given)
-    assert isinstance(found, tuple)
+    found = tuple(dict.fromkeys(part.strip() for part in re.split(r",(?![^\[({]*[\])}])", given) if part.strip()))
     good = []
     for pattern in found:
         try:
-            re.compile(pattern)
+            re.compile(pattern.removeprefix(prefix))
         except (re.error, OverflowError, RecursionError, Warning):  # Warning: under python -W error
             continue
         good.append(pattern)
     if len(good) < len(found):
         return Bad("regular expressions, separated by commas", used=tuple(good) or None)
+    return found
+
+
+def redactions(given: str) -> object:
+    """Regular expressions of what to mask in values, and with `key:` of the names whose values to mask; or `off`."""
+    if given.lower() == "off":
+        return None
+    found = patterns(given, "key:")
+    if isinstance(found, Bad):
+        found.allowed = "off, or regular expressions separated by commas, each of values or, after key:, of names"
     return found
 
 

@@ -96,6 +96,10 @@ class Settings:
     http_known_methods: tuple[str, ...]
     http_capture_all_methods: bool
     semconv_opt_in: tuple[str, ...]
+    url_templates: tuple[str, ...]
+    connection_threshold: int
+    redis_keys: str
+    redact: tuple[str, ...] | None  # None: nothing is masked
     config_file: str | None
     # The ratio that `sampler` needs, 0..1; 1.0 where the sampler takes none.
     ratio: float
@@ -114,6 +118,10 @@ class Settings:
     def is_off(self) -> bool:
         """Tell whether the user switched the agent off."""
         return self.sdk_disabled or not self.enabled
+
+    def masks(self) -> bool:
+        """Tell whether secrets are masked, which is so unless the user has said `off`."""
+        return self.redact is not None
 
 
 class Row:
@@ -197,6 +205,10 @@ ROWS = (
     Row("http_known_methods", "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", grammar.words, KNOWN_METHODS, "HTTP methods that are recorded as they are, case-sensitive; any other is `_OTHER`.", "the methods of RFC 9110, PATCH, QUERY"),
     Row("http_capture_all_methods", "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS", grammar.boolean, False, "Record every HTTP method as it is."),
     Row("semconv_opt_in", "OTEL_SEMCONV_STABILITY_OPT_IN", grammar.choices("http http/dup database database/dup gen_ai_latest_experimental", also="code code/dup messaging messaging/dup rpc rpc/dup"), (), "`http/dup` and `database/dup` ask for the old attribute names in addition; instrumentors of others read it too.", "stable names only"),
+    Row("url_templates", "OTEL_RUN_URL_TEMPLATES", grammar.words, (), "Paths of URLs that clients call, such as `/users/{id}`, with or without `https://host` before them. The first that fits becomes `url.template` and part of the span's name."),
+    Row("connection_threshold", "OTEL_RUN_CONNECTION_THRESHOLD", grammar.duration, 10, "Milliseconds that connecting to a database, or waiting for a pool, must take to become a span inside a trace."),
+    Row("redis_keys", "OTEL_RUN_REDIS_KEYS", grammar.choice("show mask"), "show", "`mask` also masks the names of keys in `db.query.text`."),
+    Row("redact", "OTEL_RUN_REDACT", grammar.redactions, (), "Regular expressions of what else must not leave, in any text of a span; `key:REGEX` masks the whole values of attributes, URL parameters and headers with such names. `off` masks nothing at all.", "SQL literals, URL credentials and secret parameters, secret headers"),
     Row("config_file", "OTEL_CONFIG_FILE", grammar.unsupported("declarative configuration"), None, "Not supported: said, and the variables of this table are used."),
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_run.instrumentors.redis_commands import split, text
+from otel_run.masking.redis import split, text
 
 if TYPE_CHECKING:
     from otel_run.command.demo.servers import Server

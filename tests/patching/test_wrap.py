@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_run import boundary
+from otel_run.boundary import Fuse
 from otel_run.patching.wrap import observe
 from patching.observed import KINDS, Library, Seen, new_library, patch
 
 if TYPE_CHECKING:
     pass
+
+FUSE = Fuse("test", lambda: None)
 
 
 @pytest.fixture
@@ -173,5 +176,5 @@ def test_arguments_arrive_as_the_objects_they_are() -> None:
     def f(*a: object, **k: object) -> object:
         return (a[0] is given, k)
 
-    assert observe("test", f, lambda args, kw: kw.clear())(given, **kwargs) == (True, {})  # begin sees the real ones
-    assert observe("test", f, Seen())(given, **kwargs) == (True, kwargs)
+    assert observe(FUSE, f, lambda args, kw: kw.clear())(given, **kwargs) == (True, {})  # begin sees the real ones
+    assert observe(FUSE, f, Seen())(given, **kwargs) == (True, kwargs)

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_run.boundary import Fuse
 from otel_run.patching.wrap import observe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
+
+FUSE = Fuse("test", lambda: None)
 
 
 def talk(log: list[object]) -> Generator[object, object, object]:
@@ -122,12 +125,12 @@ def drive(play_it: Any) -> list[object]:
 
 
 def watched(make: Callable[..., Any], finished: list[object]) -> Callable[..., Any]:
-    return observe("test", make, lambda args, kwargs: lambda result, error: finished.append((result, error)))
+    return observe(FUSE, make, lambda args, kwargs: lambda result, error: finished.append((result, error)))
 
 
 BEGINS: dict[str, Callable[..., Any]] = {
     "observed": lambda make: watched(make, []),
-    "left alone": lambda make: observe("test", make, lambda args, kwargs: None),
+    "left alone": lambda make: observe(FUSE, make, lambda args, kwargs: None),
 }
 
 

@@ -76,6 +76,11 @@ def pairs(lower: bool) -> Kind:
 TEXT = anything("shop", "ShOp")
 NAMES = listed(("abc", "def"))
 PATTERNS = listed(("Abc", "DEF"), ("(", BAD), "regular expressions, separated by commas")
+REDACTIONS = listed(
+    ("Abc", "DEF"),
+    ("(", BAD),
+    "off, or regular expressions separated by commas, each of values or, after key:, of names",
+)
 URL = Kind(
     "http://host:port, https://host:port or, for grpc, host:port",
     ("https://[::1]:4318/p", "https://[::1]:4318/p"),
@@ -149,6 +154,10 @@ EXPECTED = {
     "http_known_methods": Expected(listed(("Abc", "DEF")), METHODS, ""),
     "http_capture_all_methods": Expected(BOOLEAN, False, "false"),
     "semconv_opt_in": Expected(one_of("http/dup", "DATABASE,Http", OPT_INS, many=True), (), "stable names only"),
+    "url_templates": Expected(listed(("Abc", "DEF")), (), ""),
+    "connection_threshold": Expected(MILLISECONDS, 10, "10"),
+    "redis_keys": Expected(one_of("mask", "SHOW", "show, mask"), "show", "show"),
+    "redact": Expected(REDACTIONS, (), "SQL literals, URL credentials and secret parameters, secret headers"),
     "config_file": Expected(NO_FILE, None, "none"),
 }
 

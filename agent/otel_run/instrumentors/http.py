@@ -1,14 +1,13 @@
-"""What all HTTP clients share: one CLIENT span for each request on the wire, its attributes, and what is secret in it.
+"""What all HTTP clients share: one CLIENT span for each request on the wire, and its attributes.
 
-A library's file says where one request goes out and how to read it; names, attributes, status, masking
-and propagation stand here once. Source: OpenTelemetry semantic conventions, "HTTP client span" (stable),
+A library's file says where one request goes out and how to read it; names, attributes, status and
+propagation stand here once. Source: OpenTelemetry semantic conventions, "HTTP client span" (stable),
 and for the old names "HTTP" as of 1.20. Nothing here imports an HTTP library.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from otel_run import settings
 from otel_run.boundary import contained
+from otel_run.masking.url import is_secret, mask
 from otel_run.tracing.call import HTTP, Call, is_suppressed
 
 if TYPE_CHECKING:
@@ -163,81 +163,3 @@ def server_of(url: str) -> tuple[str | None, int | None]:
         return parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None, None
-
-
-# --- what is secret ---
-
-# Names are compared in lower case and without - _ . [ ], so that X-Api-Key, api_key and apiKey are one.
-_SECRET_NAMES = {"sig", "auth", "authorization", "proxyauthorization", "cookie", "setcookie", "pass", "sid", "session"}
-_SECRET_NAMES |= {"hmac", "bearer", "otp", "assertion", "clientassertion", "samlresponse", "hdnts", "hdnea"}
-# By its end, since the front varies: X-Amz-Security-Token, client_secret, AWSAccessKeyId, X-Goog-Signature.
-_SECRET_END = re.compile(
-    "(?:token|secret|password|passwd|pwd|passphrase|signature|jwt|credentials?|accesskeyid|sessionid"
-    "|(?:api|access|secret|private)key)$"
-)
-# `key` and `code` name secrets (Google's API keys, Azure's function keys, OAuth's codes) and harmless
-# things (?key=user:1, ?code=EUR). The length tells: nobody issues a secret of less than 16 characters.
-_SECRET_IF_LONG = ("key", "code")
-_LONG = 16
-# Cursors of paged lists, and the key that makes a retry safe: useful to see, and open no door.
-_HARMLESS = {"pagetoken", "nextpagetoken", "nexttoken", "continuationtoken", "synctoken", "idempotencykey"}
-
-_DECORATION = str.maketrans("", "", "-_.[]")
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Tell whether a parameter or header called `name` holds something that must not leave the process."""
-    kind = _kind_of(name)
-    return kind == "secret" or (kind == "if long" and len(value) >= _LONG)
-
-
-@lru_cache(maxsize=512)
-def _kind_of(name: str) -> str:
-    plain = unquote(name).lower().translate(_DECORATION)
-    if plain in _HARMLESS:
-        return ""
-    if plain in _SECRET_NAMES or _SECRET_END.search(plain):
-        return "secret"
-    return "if long" if plain.endswith(_SECRET_IF_LONG) else ""
-
-
-_USERINFO = re.compile(r"://[^/?#\s]*@")
-_PARAMETER = re.compile(r"(?<=[?&;#])([^?&;#=\s]+)=([^?&;#\s]*)")
-# A secret reaches to the next parameter for sure; `?` and `;` may be characters of it.
-_TO_THE_END = re.compile(r"[^&#\s]*")
-
-
-def mask(text: str) -> str:
-    """Return `text`, a URL or a message that quotes some, without passwords and secret parameters.
-
-    Linear in the length, and masking twice changes nothing.
-    """
-    if "@" in text:
-        text = _USERINFO.sub("://REDACTED:REDACTED@", text)
-    return _mask_parameters(text, _is_or_holds_secret) if "=" in text else text
-
-
-def _mask_parameters(text: str, is_hidden: Callable[[str, str], bool]) -> str:
-    pieces: list[str] = []
-    done = 0
-    for found in _PARAMETER.finditer(text):
-        if found.start() < done or not is_hidden(found[1], found[2]):
-            continue
-        pieces += text[done : found.start(2)], "REDACTED"
-        rest = _TO_THE_END.match(text, found.end())
-        done = rest.end() if rest else found.end()
-    return "".join(pieces) + text[done:]
-
-
-def _is_or_holds_secret(name: str, value: str) -> bool:
-    """Look also into a URL that is a parameter of a URL: ?next=https%3A%2F%2Fhost%2F%3Ftoken%3D..."""
-    if is_secret(name, value):
-        return True
-    for _ in range(3):
-        if "%" not in value:
-            return False
-        value = unquote(value)
-        plain = "?" + value
-        if _USERINFO.search(plain) or _mask_parameters(plain, is_secret) != plain:
-            return True
-    return False

@@ -1,6 +1,6 @@
 """redis-py, sync and asyncio: one CLIENT span for each command, pipeline or transaction that the program runs.
 
-What is told of a command stands in redis_commands.py. Conventions: OpenTelemetry semantic conventions, "Redis".
+What is told of a command stands in masking/redis.py. Conventions: OpenTelemetry semantic conventions, "Redis".
 redis-py 8 has metrics of its own, no spans, and none of it runs unless the program asks, so nothing is twice.
 """
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_run import settings
-from otel_run.instrumentors.redis_commands import READS, split, text, told
+from otel_run.masking.redis import READS, split, text, told
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.on_import import Finder
 from otel_run.patching.wrap import Patch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
-    from otel_run.instrumentors.redis_commands import Command
+    from otel_run.masking.redis import Command
     from otel_run.patching.wrap import Finish
 
 # Commands of one pipeline whose text is told.

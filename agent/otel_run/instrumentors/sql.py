@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from otel_run import settings
-from otel_run.instrumentors import sql_text
+from otel_run.masking import sql as sql_text
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue

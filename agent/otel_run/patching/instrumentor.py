@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_run import __version__
+from otel_run.patching.wrap import DoesNotFit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
     from otel_run.patching.wrap import Patch
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.40.0"
+
+
+class KnownBad(NamedTuple):
+    """A range of versions, both ends included, in which the library and our patches are known to go wrong."""
+
+    first: str
+    last: str
+    why: str
 
 
 class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -26,6 +36,8 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     # The distribution that is instrumented. No version: whether it fits is seen by looking.
     library = ""
+    # What looking can't see. There is never an upper limit for versions that nobody has tried.
+    known_bad: tuple[KnownBad, ...] = ()
 
     def patches(self, tracer: trace.Tracer) -> Iterable[Patch]:
         """Return what to patch; creating a Patch raises DoesNotFit where the library is another shape.
@@ -42,6 +54,7 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
         tracer = trace.get_tracer(
             type(self).__module__, __version__, kwargs.get("tracer_provider"), schema_url=SCHEMA_URL
         )
+        self._refuse_known_bad()
         # All are built, and so checked, before the first is applied: half a library is worse than none.
         self._applied = list(self.patches(tracer))
         done = False
@@ -53,7 +66,26 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
             if not done:
                 self._uninstrument()
 
+    def _refuse_known_bad(self) -> None:
+        version = getattr(sys.modules.get(self.library), "__version__", "")
+        for bad in self.known_bad:
+            if _release(bad.first) <= _release(version) <= _release(bad.last):
+                raise DoesNotFit(f"{self.library} {version} is known to go wrong: {bad.why}")
+
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature of BaseInstrumentor
         for patch in reversed(self._applied):
             patch.undo()
         self._applied = []
+
+
+def _release(version: object) -> tuple[int, ...]:
+    """Return the numbers that a version begins with; (0,) if it has none, which is older than all."""
+    numbers: list[int] = []
+    for part in str(version).split("."):
+        digits = part[: next((i for i, c in enumerate(part) if c not in "0123456789"), len(part))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers) or (0,)

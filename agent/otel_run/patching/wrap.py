@@ -11,15 +11,18 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from otel_run.boundary import contained
+from otel_run import report
+from otel_run.boundary import Fuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
     Finish = Callable[[Any, "BaseException | None"], None]
     Begin = Callable[[tuple[Any, ...], dict[str, Any]], "Finish | None"]
+    Contained = Callable[..., Any]
 
 # Flags of a code object (inspect.CO_*); `inspect` itself costs more than all of this file.
+_TAKES_ANY = 0x04
 _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
 
 
@@ -32,8 +35,12 @@ class Patch:
 
     __slots__ = ("_begin", "_found", "_is_own", "_placed", "name", "owner", "unit")
 
-    def __init__(self, unit: str, owner: object, name: str, begin: Begin) -> None:
-        """Raise DoesNotFit if `owner` has no callable `name`."""
+    def __init__(self, unit: str, owner: object, name: str, begin: Begin, takes: str = "") -> None:
+        """Raise DoesNotFit if `owner` has no callable `name`, or one whose arguments are not called `takes`.
+
+        `takes` are the names that `begin` relies on, in order and behind `self`, as far as it counts on their
+        places. What has no Python signature, or hands on `*args`, is taken on trust.
+        """
         self.unit = unit
         self.owner = owner
         self.name = name
@@ -43,12 +50,15 @@ class Patch:
         self._found = _raw_attribute(owner, name)
         if not callable(_function_of(self._found)):
             raise DoesNotFit(f"{_name_of(owner)} has no {name}")
+        other = _first_other_argument(_function_of(self._found), takes.split())
+        if other:
+            raise DoesNotFit(f"{_name_of(owner)}.{name} takes no {other} where it is expected")
         self._placed: object = None
 
     def apply(self) -> None:
         """Put the observed version in place."""
         function = _function_of(self._found)
-        observed: Any = observe(self.unit, function, self._begin_if_applied)
+        observed: Any = observe(Fuse(self.unit, self._give_up), function, self._begin_if_applied)
         if isinstance(self._found, (staticmethod, classmethod)):
             observed = type(self._found)(observed)
         setattr(self.owner, self.name, observed)
@@ -64,12 +74,19 @@ class Patch:
         else:
             delattr(self.owner, self.name)
 
+    def _give_up(self) -> None:
+        where = f"{_name_of(self.owner)}.{self.name}"
+        report.warn(
+            self.unit, "switched off", f"our part of {where} failed {Fuse.MOST} times; it is not traced any more"
+        )
+        self.undo()
+
     def _begin_if_applied(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         return None if self._placed is None else self._begin(args, kwargs)
 
 
-def observe(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
-    """Return a function like `original` (same kind, name, signature) that `begin` observes."""
+def observe(fuse: Fuse, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    """Return a function like `original` (same kind, name, signature) that `begin` observes, contained by `fuse`."""
     flags = getattr(getattr(original, "__code__", None), "co_flags", 0)
     if flags & (_COROUTINE | _ITERABLE_COROUTINE):
         make = _around_coroutine
@@ -79,61 +96,61 @@ def observe(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[.
         make = _around_generator
     else:
         make = _around_function
-    return functools.wraps(original)(make(unit, original, begin))
+    return functools.wraps(original)(make(fuse.contained, original, begin))
 
 
-def _around_function(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_function(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        finish = contained(unit, begin, args, kwargs)
+        finish = contained(begin, args, kwargs)
         if finish is None:
             return original(*args, **kwargs)
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
-            contained(unit, finish, None, error)
+            contained(finish, None, error)
             raise
-        contained(unit, finish, result, None)
+        contained(finish, result, None)
         return result
 
     return call
 
 
-def _around_coroutine(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_coroutine(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        finish = contained(unit, begin, args, kwargs)
+        finish = contained(begin, args, kwargs)
         if finish is None:
             return await original(*args, **kwargs)
         try:
             result = await original(*args, **kwargs)
         except BaseException as error:
-            contained(unit, finish, None, error)
+            contained(finish, None, error)
             raise
-        contained(unit, finish, result, None)
+        contained(finish, result, None)
         return result
 
     return call
 
 
-def _around_generator(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_generator(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        finish = contained(unit, begin, args, kwargs)
+        finish = contained(begin, args, kwargs)
         if finish is None:
             return (yield from original(*args, **kwargs))
         try:
             result = yield from original(*args, **kwargs)
         except BaseException as error:
             # A consumer that stops early throws GeneratorExit in: the end of a good run.
-            contained(unit, finish, None, None if isinstance(error, GeneratorExit) else error)
+            contained(finish, None, None if isinstance(error, GeneratorExit) else error)
             raise
-        contained(unit, finish, result, None)
+        contained(finish, result, None)
         return result
 
     return call
 
 
-def _around_async_generator(unit: str, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_async_generator(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        finish = contained(unit, begin, args, kwargs)
+        finish = contained(begin, args, kwargs)
         source = original(*args, **kwargs)
         thrown: BaseException | None = None
         try:
@@ -155,14 +172,27 @@ def _around_async_generator(unit: str, original: Callable[..., Any], begin: Begi
                     thrown = None
         except StopAsyncIteration:
             if finish is not None:
-                contained(unit, finish, None, None)
+                contained(finish, None, None)
         except BaseException as error:
             thrown = None  # its traceback holds this frame
             if finish is not None:
-                contained(unit, finish, None, None if isinstance(error, GeneratorExit) else error)
+                contained(finish, None, None if isinstance(error, GeneratorExit) else error)
             raise
 
     return call
+
+
+def _first_other_argument(function: Any, wanted: list[str]) -> str | None:
+    """Return the first of the `wanted` names that `function` does not take at that place behind `self`."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is None or not wanted:
+        return None
+    names = code.co_varnames[1 : code.co_argcount]
+    if len(names) < len(wanted) and code.co_flags & _TAKES_ANY:
+        return None
+    return next((name for at, name in enumerate(wanted) if names[at : at + 1] != (name,)), None)
 
 
 def _raw_attribute(owner: object, name: str) -> Any:

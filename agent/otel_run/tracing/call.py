@@ -35,7 +35,7 @@ class Call:
     be taken back in another.
     """
 
-    __slots__ = ("_token", "span")
+    __slots__ = ("_token", "parent", "span")
 
     def __init__(
         self,
@@ -46,13 +46,21 @@ class Call:
         current: bool = True,
     ) -> None:
         # All attributes that are known go in at the start: samplers see nothing else.
+        # The context around the call: what a sibling of this span has for a parent.
+        self.parent = context.get_current()
         self.span: Span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         self._token = None
         if current:
-            inner = set_span_in_context(self.span)
+            inner = set_span_in_context(self.span, self.parent)
             if suppress is not None:
                 inner = context.set_value(suppress, True, inner)
             self._token = context.attach(inner)
+
+    def leave(self) -> None:
+        """Stop being current, and go on: what is left of the call runs in pieces, or not in our sight."""
+        token, self._token = self._token, None
+        if token is not None:
+            context.detach(token)
 
     def end(self, error: BaseException | None = None, message: str | None = None) -> None:
         """End the span. `error` marks it, with `message` as its masked text; a cancelled call is no error.
@@ -60,8 +68,7 @@ class Call:
         The exception event has no stack trace: the text that ends one may hold the values that
         `message` was masked of, and the program's own handling of the error has it anyway.
         """
-        if self._token is not None:
-            context.detach(self._token)
+        self.leave()
         span = self.span
         if error is not None and span.is_recording() and not is_cancellation(error):
             name = error_type(error)

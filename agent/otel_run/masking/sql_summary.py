@@ -1,6 +1,6 @@
 """The few words that sum up an SQL statement: its operations and their targets, as they were written.
 
-Fed with tokens by the scanner of sql_text.py, in one pass, and knows nothing of literals. It keeps for each
+Fed with tokens by the scanner of sql.py, in one pass, and knows nothing of literals. It keeps for each
 open parenthesis which operation stands in it, for `FROM` names a table after SELECT but not in
 `extract(year FROM placed)`. Source: semantic conventions, "Generating a summary of the query".
 """

@@ -14,7 +14,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_run.instrumentors.sql_summary import Summary
+from otel_run.masking.sql_summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

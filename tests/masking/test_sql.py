@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_run.instrumentors import sql_text
-from otel_run.instrumentors.sql_text import mask, read
+from otel_run.masking import sql
+from otel_run.masking.sql import mask, read
 
 SYSTEMS = ["other_sql", "postgresql", "mysql", "mariadb", "sqlite", "microsoft.sql_server", "oracle.db", "clickhouse"]
 
@@ -143,9 +143,9 @@ def test_the_summary_is_cut_between_words() -> None:
 
 
 def test_a_text_is_read_no_further_than_a_span_has_use_for() -> None:
-    cut = sql_text.describe("SELECT '" + "s3cret" * 10_000 + "'")
+    cut = sql.describe("SELECT '" + "s3cret" * 10_000 + "'")
     assert cut.text == "SELECT ?"
-    assert len(sql_text.describe("SELECT " + "a, " * 100_000).text) == sql_text.LONGEST
+    assert len(sql.describe("SELECT " + "a, " * 100_000).text) == sql.LONGEST
 
 
 @pytest.mark.parametrize("piece", ["'", '""', "$a$", "/*", "/* */", "(", "%(", "1,", "e'\\", "[", "`", "a = 'x' AND "])
