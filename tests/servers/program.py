@@ -47,9 +47,11 @@ class Run:
 class Traced:
     """Runs programs in one folder; see `__call__`."""
 
-    def __init__(self, receiver: Receiver, folder: Path) -> None:
+    def __init__(self, receiver: Receiver, folder: Path, **defaults: str) -> None:
+        """`defaults` are variables that each program gets, unless it is given others."""
         self.receiver = receiver
         self.folder = folder
+        self._defaults = defaults
 
     def __call__(
         self,
@@ -79,6 +81,7 @@ class Traced:
             "OTEL_RESOURCE_ATTRIBUTES": f"{RUN}={run}",
             "OTEL_RUN_STRICT": "true",
             **({"PYTHONWARNINGS": warnings} if warnings else {}),
+            **self._defaults,
             **(env or {}),
         }
         if env and "OTEL_RESOURCE_ATTRIBUTES" in env:

@@ -72,13 +72,18 @@ class BatchProcessor(SpanProcessor):
         queue_size: int,
         batch_size: int,
         exit_budget: float,
+        redact: Callable[[ReadableSpan], ReadableSpan],
         endpoint: str = "",
     ) -> None:
-        """Times in seconds; `build` makes the sender, in the thread, when there is a batch."""
+        """Times in seconds; `build` makes the sender, in the thread, when there is a batch.
+
+        `redact(span)` gives what may leave of a span; it is called in the thread too.
+        """
         # Where an OTLP exporter sends to, for whoever wants to know whether another sends there too.
         self.endpoint = endpoint
         self._unit = f"exporter {name}"
         self._build = build
+        self._redact = redact
         self._delay = max(delay, _SHORTEST_DELAY)
         self._timeout = timeout
         self._queue_size = queue_size
@@ -232,7 +237,8 @@ class BatchProcessor(SpanProcessor):
         if timeout <= 0:
             return False
         if not self._pending:
-            self._pending = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
+            taken = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
+            self._pending = [self._redact(span) for span in taken]
         sender = self._get_sender()
         if sender is None:
             self._discard()

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_run import settings
 from otel_run.boundary import contained, without_exit
-from otel_run.export import otlp
+from otel_run.export import otlp, redact
 from otel_run.export.batch import BatchProcessor
 from otel_run.export.sender import ExporterSender
 from otel_run.patching import candidates
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 class ConsoleProcessor(SpanProcessor):
     """Prints each span to stdout when it ends, in step with the program's own output (specification, stdout)."""
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Callable[[ReadableSpan], ReadableSpan]) -> None:
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
+        self._redact = redact
         self._exporter: SpanExporter = ConsoleSpanExporter()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -37,7 +38,7 @@ class ConsoleProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Print a sampled span."""
         if span.context is not None and span.context.trace_flags.sampled:
-            contained("exporter console", self._exporter.export, (span,))
+            contained("exporter console", self._exporter.export, (self._redact(span),))
 
 
 class Pipeline:
@@ -57,13 +58,14 @@ def build(found: Settings) -> Pipeline:
     """Return the pipeline of the exporters that the settings name; `none` is none of them."""
     if "none" in found.exporters:
         return Pipeline([])
-    built = [contained(f"exporter {name}", _processor, name, found) for name in found.exporters]
+    gate = redact.build(found)
+    built = [contained(f"exporter {name}", _processor, name, found, gate) for name in found.exporters]
     return Pipeline([processor for processor in built if processor is not None])
 
 
-def _processor(name: str, found: Settings) -> SpanProcessor:
+def _processor(name: str, found: Settings, gate: Callable[[ReadableSpan], ReadableSpan]) -> SpanProcessor:
     if name == "console":
-        return ConsoleProcessor()
+        return ConsoleProcessor(gate)
     return BatchProcessor(
         name,
         _sender(name, found),
@@ -72,6 +74,7 @@ def _processor(name: str, found: Settings) -> SpanProcessor:
         queue_size=found.bsp_max_queue_size,
         batch_size=found.bsp_max_export_batch_size,
         exit_budget=found.exit_timeout / 1000,
+        redact=gate,
         endpoint=otlp.endpoint(found) if name.startswith("otlp") else "",
     )
 

@@ -1,225 +1,182 @@
-"""Redis' commands as text without values: which arguments are names, and what may be told of an error.
+"""Redis' commands as text without values: of a call, and of a text that somebody else made of one.
 
-Commands and the names of keys and hash fields are told, values never: an argument is shown only if the table
-below says that it is a name. Convention: OpenTelemetry semantic conventions, "Redis", `db.query.text`.
+Commands and the names of keys and hash fields are told, values never. A name that a reader could take for
+more than one word is told in quotes, as redis-cli does; so a text of ours is masked to itself.
+Convention: OpenTelemetry semantic conventions, "Redis", `db.query.text`.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from otel_run.masking.redis_commands import CONTAINERS, KNOWN, LAYOUT_OF, OTHER, is_name, marks, number, text_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    Command = Sequence[object]
+    from otel_run.masking.redis_commands import Command
 
-# Which arguments are names. `k` is a name, `v` a value, `n` the number of names that follow it; brackets
-# stand around what repeats. Whatever is not in the table has no names: better a `?` too many.
-_LAYOUTS = {
-    "k(v)": """APPEND BITCOUNT BITFIELD BITFIELD_RO BITPOS DECR DECRBY DUMP EXPIRE EXPIREAT EXPIRETIME GEOADD GEODIST
-        GEOHASH GEOPOS GEORADIUS GEORADIUSBYMEMBER GEOSEARCH GET GETBIT GETDEL GETEX GETRANGE GETSET HGETALL HKEYS
-        HLEN HRANDFIELD HSCAN HVALS INCR INCRBY INCRBYFLOAT LINDEX LINSERT LLEN LPOP LPOS LPUSH LPUSHX LRANGE LREM
-        LSET LTRIM MOVE PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PFADD PSETEX PTTL PUBLISH RESTORE RPOP RPUSH RPUSHX
-        SADD SCARD SET SETBIT SETEX SETNX SETRANGE SISMEMBER SMEMBERS SMISMEMBER SORT SORT_RO SPOP SPUBLISH
-        SRANDMEMBER SREM SSCAN STRLEN SUBSTR TTL TYPE XACK XADD XAUTOCLAIM XCLAIM XDEL XLEN XPENDING XRANGE
-        XREVRANGE XTRIM ZADD ZCARD ZCOUNT ZINCRBY ZLEXCOUNT ZMSCORE ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE
-        ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREVRANGE
-        ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE JSON.GET JSON.SET JSON.DEL JSON.TYPE TS.ADD TS.GET
-        BF.ADD BF.EXISTS CF.ADD CF.EXISTS OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT MEMORY|USAGE
-        XINFO|STREAM XINFO|GROUPS XINFO|CONSUMERS XGROUP|CREATE XGROUP|DESTROY XGROUP|SETID XGROUP|CREATECONSUMER
-        XGROUP|DELCONSUMER""",
-    "(k)": """DEL EXISTS TOUCH UNLINK MGET WATCH SDIFF SINTER SUNION SDIFFSTORE SINTERSTORE SUNIONSTORE PFCOUNT
-        PFMERGE RENAME RENAMENX RPOPLPUSH HGET HMGET HDEL HEXISTS HSTRLEN""",
-    "(k)v": "BLPOP BRPOP BZPOPMIN BZPOPMAX BRPOPLPUSH",
-    "(kv)": "MSET MSETNX",
-    "k(kv)": "HSET HMSET HSETNX HINCRBY HINCRBYFLOAT",
-    "kk(v)": "LCS LMOVE BLMOVE SMOVE COPY GEOSEARCHSTORE ZRANGESTORE",
-    "v(k)": "BITOP",
-    "n(v)": "ZUNION ZINTER ZDIFF SINTERCARD ZINTERCARD LMPOP ZMPOP",
-    "kn(v)": "ZUNIONSTORE ZINTERSTORE ZDIFFSTORE",
-    "vn(v)": "EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO BLMPOP BZMPOP",
+# Of one pipeline, of one command, of one name.
+_MAX_COMMANDS, _MAX_ARGUMENTS, _MAX_NAME = 32, 64, 256
+_MORE = "..."
+
+_PLAIN = re.compile(r'[^\s;"]+')
+_TO_ESCAPE = re.compile(r'[\\"\n\r\t]')
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPED = re.compile(r"\\(.)")
+_MEANT = {"n": "\n", "r": "\r", "t": "\t"}
+# Never over the end of a line: ours have none inside, and behind it the next command of somebody's may begin.
+_TOKEN = re.compile(r'(?P<space>\s+)|"(?P<quoted>[^"\\\n]*(?:\\.[^"\\\n]*)*)"|(?P<word>\S+)')
+
+# What nearly every text of ours is, and nothing to be done about it: one name and values, names alone, pairs.
+_NAME = r'[^\s;"]{1,200}'
+_MASKED = re.compile(
+    rf"(?P<values>[A-Z.]+)(?: {_NAME}(?: \?){{0,60}})?"
+    rf"|(?:(?:HSET|HMSET) {_NAME}|MSET)(?: {_NAME} \?){{1,30}}"
+    rf"|(?P<names>[A-Z]+)(?: {_NAME}){{2,60}}"
+)
+_MASKED_IF = {
+    "values": frozenset(
+        name for name, layout in LAYOUT_OF.items() if layout in ("k(v)", "(k)", "(kv)", "k(kv)", "kk(v)")
+    ),
+    "names": frozenset(name for name, layout in LAYOUT_OF.items() if layout == "(k)"),
 }
-_LAYOUT_OF = {name.replace("|", " "): layout for layout, names in _LAYOUTS.items() for name in names.split()}
-
-# Commands whose second word is part of their name.
-_CONTAINERS = frozenset(
-    {
-        "ACL",
-        "CLIENT",
-        "CLUSTER",
-        "COMMAND",
-        "CONFIG",
-        "DEBUG",
-        "FUNCTION",
-        "LATENCY",
-        "MEMORY",
-        "MODULE",
-        "OBJECT",
-        "PUBSUB",
-        "SCRIPT",
-        "SLOWLOG",
-        "XGROUP",
-        "XINFO",
-    }
-)
-# Their errors are written by the user's script, with any value in them.
-_SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
-# Reads of one key: nil, or an empty collection, is a miss.
-READS = frozenset(
-    {
-        "GET",
-        "GETEX",
-        "GETDEL",
-        "HGET",
-        "LINDEX",
-        "ZSCORE",
-        "ZRANK",
-        "ZREVRANK",
-        "DUMP",
-        "JSON.GET",
-        "HGETALL",
-        "SMEMBERS",
-    }
-)
-
-# What redis-py before 8, which has no status_code, makes of the codes that it takes away.
-_CODES = {
-    "NoScriptError": "NOSCRIPT",
-    "OutOfMemoryError": "OOM",
-    "ExecAbortError": "EXECABORT",
-    "ReadOnlyError": "READONLY",
-    "NoPermissionError": "NOPERM",
-    "AskError": "ASK",
-    "MovedError": "MOVED",
-    "TryAgainError": "TRYAGAIN",
-    "ClusterDownError": "CLUSTERDOWN",
-    "ClusterCrossSlotError": "CROSSSLOT",
-    "MasterDownError": "MASTERDOWN",
-}
-_LEFT_CODES = frozenset(
-    {
-        "WRONGTYPE",
-        "BUSY",
-        "BUSYGROUP",
-        "BUSYKEY",
-        "MISCONF",
-        "NOGROUP",
-        "NOREPLICAS",
-        "NOPROTO",
-        "NOTBUSY",
-        "UNKILLABLE",
-        "NOQUORUM",
-        "INPROG",
-    }
-)
-
-_MAX_ARGUMENTS, _MAX_NAME = 64, 256
-_NAME = re.compile(r"[A-Z][A-Z0-9._-]{0,31}( [A-Z][A-Z0-9._-]{0,31})?")
-_TUPLE = re.compile(r"""\((["'])(.*)\1,\)""", re.DOTALL)
-_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?|`[^`]*`?")
 
 
-def split(command: Command) -> tuple[str, Command]:
-    """Return the name in capitals and the arguments, however the program gave them."""
-    given = command[0]
-    if type(given) is str and given in _LAYOUT_OF:
-        return given, command[1:]
-    # The library splits the first one at its spaces, so values may be in it: execute_command("SET key value").
-    first = _text_of(given).split()
-    words: list[object] = [*first, *command[1:]] if first else ["", *command[1:]]
-    name = _text_of(words[0]).upper()
-    count = 1
-    if name in _CONTAINERS and len(words) > 1:
-        name, count = f"{name} {_text_of(words[1]).upper()}", 2
-    # What is no command's name may be anything.
-    return (name, words[count:]) if _NAME.fullmatch(name) else ("_OTHER", words[count:])
-
-
-def text(name: str, arguments: Command) -> str:
+def text(name: str, arguments: Command, masks_keys: bool = False) -> str:
     """Return the command with its keys and a `?` for each value."""
-    shown = [name]
-    for is_name, argument in islice(zip(_are_names(name, arguments), arguments, strict=True), _MAX_ARGUMENTS):
-        shown.append(_shortened(_text_of(argument)) if is_name else "?")
+    if not masks_keys and 0 < len(arguments) <= _MAX_ARGUMENTS and LAYOUT_OF.get(name) == "k(v)":
+        return f"{name} {_shown(arguments[0])}{' ?' * (len(arguments) - 1)}"  # most are of this kind
+    shown = arguments[:_MAX_ARGUMENTS]
+    words = [name]
+    for mark, argument in zip(marks(name, shown), shown, strict=True):
+        if mark == "v" or (mark == "k" and masks_keys):
+            words.append("?")
+        elif mark == "k":
+            words.append(_shown(argument))
+        elif mark == "n":
+            words.append(text_of(argument) if number(argument) else "?")
+        else:
+            words.append(text_of(argument).upper())
     if len(arguments) > _MAX_ARGUMENTS:
-        shown.append("...")
-    return " ".join(shown)
+        words.append(_MORE)
+    return " ".join(words)
 
 
-def told(error: BaseException, commands: Iterable[tuple[str, Command]]) -> tuple[str, str | None]:
-    """Return the server's error code ("" if it was not the server) and what may be told of the message."""
-    if type(error).__module__.partition(".")[0] != "redis":
-        return "", None
-    message = str(error).rpartition(" of pipeline caused error: ")[2]
-    if inner := _TUPLE.fullmatch(message):
-        message = inner[2]  # what asyncio's pipeline makes of it
-    if not any(cls.__name__ == "ResponseError" for cls in type(error).__mro__):
-        # The connection's or the library's own words; only a quoted part can be the program's.
-        return "", _QUOTED.sub("?", message)
-    code = _code(error, message)
-    message = _QUOTED.sub("?", message)
-    is_safe = all(name not in _SCRIPTS and not _holds_value(message, name, rest) for name, rest in commands)
-    return code, message if is_safe else code or None
+def text_of_pipeline(commands: Sequence[tuple[str, Command]], masks_keys: bool = False) -> str:
+    """Return the texts of the first commands, each different one once."""
+    texts = dict.fromkeys(text(*command, masks_keys) for command in commands[:_MAX_COMMANDS])
+    if len(commands) > _MAX_COMMANDS:
+        texts[_MORE] = None
+    first, *others = texts or ("",)
+    # Behind a separator a single word that is no command of Redis' may be the rest of somebody's value.
+    return "; ".join([first, *(one if " " in one or one in KNOWN or one == _MORE else OTHER for one in others)])
 
 
-def _code(error: BaseException, message: str) -> str:
-    # The library takes the codes that it knows away from the message, ERR above all, and leaves the others.
-    code = getattr(error, "status_code", None) or _CODES.get(type(error).__name__, "")
-    first = message.partition(" ")[0]
-    if code:
-        return str(code)
-    # Any other word in capitals may be one of a sentence ("DB index is out of range") or of a user's script.
-    return first if first in _LEFT_CODES else "" if first.isupper() else "ERR"
+def mask(text: str, masks_keys: bool = False) -> str:
+    """Return a text of commands, whoever made it, with a `?` for each value; for keys too if `masks_keys`.
+
+    Commands stand on lines of their own or behind `; `. What stands there and is none, known and in capitals,
+    is taken for the rest of a value that has such a separator in it.
+    """
+    if not masks_keys and all(map(_is_masked, text.split("; ", _MAX_COMMANDS))):
+        return text
+    commands: list[_Masked] = []
+    shown: list[tuple[str, _Masked | None]] = []
+    for separator, words in _parts(text):
+        if not commands or _is_command(words):
+            commands.append(_Masked(words))
+            shown.append((separator, commands[-1]))
+        elif words == [_MORE]:
+            shown.append((separator, None))
+        else:
+            commands[-1].go_on(len(words))
+    return "".join(separator + (command.text(masks_keys) if command else _MORE) for separator, command in shown)
 
 
-def _are_names(name: str, arguments: Command) -> Sequence[bool]:
-    if name in ("XREAD", "XREADGROUP"):
-        return _are_streams(arguments)
-    layout = _LAYOUT_OF.get(name)
-    if layout is None:
-        return [False] * len(arguments)
-    at = layout.find("n")
-    names = min(_number(arguments[at]), len(arguments)) if 0 <= at < len(arguments) else 0
-    return _marks(layout, names, len(arguments))
+class _Masked:
+    """A command as it was read, and how many words of its last value came behind separators."""
+
+    __slots__ = ("_arguments", "_name", "_rest")
+
+    def __init__(self, words: list[str]) -> None:
+        self._name, self._arguments = _read(words)
+        self._rest = 0
+
+    def go_on(self, words: int) -> None:
+        self._rest += words
+
+    def text(self, masks_keys: bool) -> str:
+        arguments, name = self._arguments, self._name
+        is_cut = not self._rest and arguments[-1:] == [_MORE]
+        if is_cut:
+            arguments = arguments[:-1]
+        count = len(arguments) + self._rest
+        if "kv" in LAYOUT_OF.get(name, "") or name in ("EVAL", "EVAL_RO"):
+            arguments = _without_names_behind_values(name, arguments[:_MAX_ARGUMENTS])
+        masked = text(name, arguments[:_MAX_ARGUMENTS], masks_keys)
+        masked += " ?" * (min(count, _MAX_ARGUMENTS) - min(len(arguments), _MAX_ARGUMENTS))
+        return f"{masked} {_MORE}" if is_cut or count > _MAX_ARGUMENTS else masked
 
 
-@lru_cache(1024)
-def _marks(layout: str, names: int, count: int) -> tuple[bool, ...]:
-    """Lay `layout` over `count` arguments, with `names` names behind its `n`."""
-    head, _, rest = layout.partition("(")
-    repeated, _, tail = rest.partition(")")
-    before = head.replace("n", "v" + "k" * names)
-    middle = max(0, count - len(before) - len(tail))
-    laid = before + (repeated * middle)[:middle] + tail
-    return tuple(mark == "k" for mark in laid[:count])
+def _is_masked(part: str) -> bool:
+    """Tell, for the most frequent kinds of text, whether nothing is to be masked in it; False may be wrong."""
+    found = _MASKED.fullmatch(part)
+    if found is None:
+        return False
+    kind = found.lastgroup
+    return kind is None or found[kind] in _MASKED_IF[kind]
 
 
-def _are_streams(arguments: Command) -> list[bool]:
-    """XREAD ... STREAMS key key id id: the first half of what follows the word."""
-    words = [_text_of(argument).upper() for argument in arguments]
-    start = words.index("STREAMS") + 1 if "STREAMS" in words else len(words)
-    half = (len(words) - start) // 2
-    return [start <= index < start + half for index in range(len(words))]
+def _without_names_behind_values(name: str, arguments: list[str]) -> list[str]:
+    # A value that is still there may be of several words, and then nobody knows what the next ones are.
+    for at, (mark, word) in enumerate(zip(marks(name, arguments), arguments, strict=True)):
+        if mark == "v" and word != "?":
+            return arguments[: at + 1] + ["?"] * (len(arguments) - at - 1)
+    return arguments
 
 
-def _holds_value(message: str, name: str, arguments: Command) -> bool:
-    """Tell whether a masked argument stands in `message`; however short, since being wrong costs only words."""
-    marks = zip(_are_names(name, arguments), arguments, strict=True)
-    return any((value := _text_of(argument)) and value in message for is_name, argument in marks if not is_name)
+def _read(words: list[str]) -> tuple[str, list[str]]:
+    """Return the name and the arguments of a command in a text: words that may be anything are no names."""
+    name = words[0].upper()
+    if name not in KNOWN and not is_name(words[0]):
+        return OTHER, words[1:]
+    if name in CONTAINERS and len(words) > 1 and (is_name(words[1]) or f"{name} {words[1].upper()}" in LAYOUT_OF):
+        return f"{name} {words[1].upper()}", words[2:]
+    return name, words[1:]
 
 
-def _number(argument: object) -> int:
-    digits = _text_of(argument)
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+def _is_command(words: list[str]) -> bool:
+    """Tell whether a part that is not the first can't be the rest of a value."""
+    if words[0] in KNOWN:
+        return True
+    return is_name(words[0]) and len(words) > 1 and all(word in ("?", _MORE) for word in words[1:])
 
 
-def _text_of(argument: object) -> str:
-    if isinstance(argument, (bytes, bytearray, memoryview)):
-        return bytes(argument).decode("utf-8", "replace")
-    return argument if isinstance(argument, str) else str(argument)
+def _parts(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Return what stands between separators as words, each with the separator before it."""
+    separator = ""
+    words: list[str] = []
+    for found in _TOKEN.finditer(text):
+        kind, token = found.lastgroup, found[0]
+        if kind == "quoted":
+            words.append(_ESCAPED.sub(lambda escaped: _MEANT.get(escaped[1], escaped[1]), found["quoted"]))
+            continue
+        if kind == "word" and (word := token.rstrip(";")):
+            words.append(word)
+        following = "; " if kind == "word" and token.endswith(";") else "\n" if "\n" in token else ""
+        if following and words:
+            yield separator, words
+            separator, words = following, []
+    if words:
+        yield separator, words
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "..."
+def _shown(argument: object) -> str:
+    name = argument if type(argument) is str else text_of(argument)
+    if len(name) > _MAX_NAME:
+        name = name[:_MAX_NAME] + _MORE
+    if _PLAIN.fullmatch(name):
+        return name
+    return '"' + _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], name) + '"'

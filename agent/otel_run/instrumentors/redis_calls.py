@@ -1,0 +1,179 @@
+"""The spans of redis-py's calls: what a call is, where it goes, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_run import settings
+from otel_run.instrumentors.redis_nodes import Nodes
+from otel_run.masking.redis import text, text_of_pipeline
+from otel_run.masking.redis_commands import READS, STORED, split, text_of
+from otel_run.masking.redis_error import told
+from otel_run.tracing.call import Call, is_suppressed
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from otel_run.masking.redis_commands import Command
+    from otel_run.patching.wrap import Finish
+
+# Set while a span of ours is open: scripts that a pipeline loads, the masters that Sentinel is asked for and
+# the slots of a cluster belong to the call that needs them. Not EVERYTHING, which would also hide the HTTP
+# request of a credential provider.
+_INSIDE = "otel_run.redis"
+
+
+class Observer:
+    """Starts the span of a call and ends it."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        current = settings.current()
+        self.tracer = tracer
+        self._old_names = "database/dup" in current.semconv_opt_in
+        self._masks_keys = current.redis_keys == "mask"
+        self._masks_errors = current.masks()
+        # Classes of which a script is only queued.
+        self.pipelines: tuple[type, ...] = ()
+
+    def command(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+        """Begin the span of one command."""
+        if len(args) < 2 or is_suppressed(_INSIDE):
+            return None
+        name, rest = split(args[1:])
+        return self._begin(args[0], name, text(name, rest, self._masks_keys), [(name, rest)])
+
+    def script(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+        """Begin the span of a registered script, which also loads it where the server has lost it."""
+        given = dict(zip(("script", "keys", "args", "client"), args, strict=False)) | kwargs
+        script, client = args[0], given.get("client")
+        if client is None:
+            client = script.registered_client
+        if isinstance(client, self.pipelines) or is_suppressed(_INSIDE):
+            return None
+        # What can be read only once is the library's.
+        keys, values = (part if isinstance(part, (list, tuple)) else () for part in map(given.get, ("keys", "args")))
+        command: Command = (script.sha, len(keys), *keys, *values)
+        return self._begin(client, "EVALSHA", text("EVALSHA", command, self._masks_keys), [("EVALSHA", command)])
+
+    def pipeline(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+        """Begin the span of a pipeline or transaction; an empty one talks to nobody."""
+        pipe = args[0]
+        commands = [split(command) for command in _queued(pipe)]
+        if not (commands or getattr(pipe, "watching", False)) or is_suppressed(_INSIDE):
+            return None
+        names = {name for name, _ in commands}
+        operation = " ".join(["MULTI" if _is_transaction(pipe) else "PIPELINE", *(names if len(names) == 1 else ())])
+        # A single operation is no batch, say the conventions.
+        size = {} if len(commands) == 1 else {"db.operation.batch.size": len(commands)}
+        return self._begin(pipe, operation, text_of_pipeline(commands, self._masks_keys), commands, size)
+
+    def _begin(
+        self,
+        client: Any,
+        operation: str,
+        query: str,
+        commands: list[tuple[str, Command]],
+        more: dict[str, Any] | None = None,
+    ) -> Finish:
+        attributes: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": operation}
+        is_known = _describe(client, attributes)
+        if more:
+            attributes.update(more)
+        if query:
+            attributes["db.query.text"] = query
+        if operation in STORED and commands[0][1]:
+            attributes["db.stored_procedure.name"] = text_of(commands[0][1][0])
+        if self._old_names:
+            attributes.update(_old_names(attributes))
+        call = Call(self.tracer, operation, attributes, suppress=_INSIDE)
+        nodes = None if is_known else Nodes().begin()
+
+        def finish(result: Any, error: BaseException | None) -> None:
+            if nodes is not None:
+                nodes.end()
+            message = None
+            try:
+                if not call.span.is_recording():
+                    return
+                if nodes is not None:
+                    self._tell_server(call, client, nodes.answer(is_pipeline=more is not None))
+                if error is not None:
+                    message = self._tell_error(call, error, commands)
+                elif operation in READS:
+                    call.span.set_attribute("db.response.returned_rows", 0 if _is_miss(result) else 1)
+            finally:
+                call.end(error, message)
+
+        return finish
+
+    def _tell_server(self, call: Call, client: Any, found: tuple[Any, Any] | None) -> None:
+        server: dict[str, Any] = {}
+        if found is not None:
+            server = {"server.address": found[0], "server.port": found[1]}
+        else:
+            _describe(client, server)
+        if self._old_names:
+            server |= _old_names(server)
+        call.span.set_attributes({name: value for name, value in server.items() if value is not None})
+
+    def _tell_error(self, call: Call, error: BaseException, commands: list[tuple[str, Command]]) -> str | None:
+        code, message = told(error, commands, self._masks_keys)
+        if code:
+            call.span.set_attribute("db.response.status_code", code)
+        return message if self._masks_errors else str(error)
+
+
+def _queued(pipe: Any) -> list[Command]:
+    """Return the commands of a pipeline: pairs of arguments and options, or a cluster's objects."""
+    # redis-py 6 moved a cluster's commands into a strategy.
+    place = getattr(pipe, "_execution_strategy", pipe)
+    for name in ("_command_queue", "_command_stack", "command_stack"):
+        queue = getattr(place, name, None)
+        if queue is not None:
+            return [entry[0] if isinstance(entry, tuple) else entry.args for entry in queue]
+    return []
+
+
+def _is_transaction(pipe: Any) -> bool:
+    if type(getattr(pipe, "_execution_strategy", None)).__name__ == "TransactionStrategy":
+        return True
+    flags = (getattr(pipe, name, False) for name in ("transaction", "is_transaction", "explicit_transaction"))
+    # A cluster's `transaction` is a method.
+    return any(flag and not callable(flag) for flag in flags)
+
+
+def _is_miss(result: object) -> bool:
+    # By type: an object that a callback of the program's made may not like to be asked whether it is empty.
+    return result is None or (type(result) in (dict, list, set) and not result)
+
+
+def _describe(client: Any, attributes: dict[str, Any]) -> bool:
+    """Add the database and the server; return whether the server is known before the call."""
+    pool = getattr(client, "connection_pool", None)
+    given = getattr(pool, "connection_kwargs", None)
+    if given is None:
+        attributes["db.namespace"] = "0"  # a cluster has no other
+        return False
+    attributes["db.namespace"] = str(given.get("db") or 0)
+    if hasattr(pool, "sentinel_manager"):
+        return False
+    locate(given, attributes)
+    return True
+
+
+def locate(given: dict[str, Any], attributes: dict[str, Any]) -> None:
+    """Add the server that a pool's connections, made with the `given` arguments, go to."""
+    if "path" in given:
+        attributes["server.address"] = str(given["path"])
+    else:
+        # The defaults are those of the library's Connection.
+        attributes["server.address"] = str(given.get("host") or "localhost")
+        attributes["server.port"] = int(given.get("port") or 6379)
+
+
+def _old_names(attributes: dict[str, Any]) -> dict[str, Any]:
+    old: dict[str, Any] = {"db.system": "redis"}
+    if "db.namespace" in attributes:
+        old["db.redis.database_index"] = int(attributes["db.namespace"])
+    pairs = {"db.statement": "db.query.text", "net.peer.name": "server.address", "net.peer.port": "server.port"}
+    return old | {name: attributes[new] for name, new in pairs.items() if new in attributes}

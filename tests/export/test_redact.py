@@ -1,0 +1,273 @@
+"""The last gate: no secret of any span leaves, whoever made it, and nothing else about the span changes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+
+from otel_run import boundary, report, settings
+from otel_run.export import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers.program import Traced
+
+AWS = "https://s3/b?X-Amz-Signature=s3cret&X-Amz-Date=d"
+ELSEWHERE = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
+
+
+def _gate(given: str = "", **env: str) -> Callable[[ReadableSpan], ReadableSpan]:
+    found, problems = settings.read({"OTEL_RUN_REDACT": given, **env}, lambda group: [])
+    assert problems == []
+    return redact.build(found)
+
+
+def _span(
+    name: str = "span",
+    attributes: dict[str, Any] | None = None,
+    *,
+    event: tuple[str, dict[str, Any]] | None = None,
+    status: Status | None = None,
+    links: tuple[Link, ...] = (),
+    limits: SpanLimits | None = None,
+) -> ReadableSpan:
+    """Return an ended span as processors get it."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(span_limits=limits)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    span = provider.get_tracer("somebody", "1").start_span(name, attributes=attributes, links=links)
+    if event is not None:
+        span.add_event(*event)
+    if status is not None:
+        span.set_status(status)
+    span.end()
+    (ended,) = exporter.get_finished_spans()
+    return ended
+
+
+def _masked(attributes: dict[str, Any], given: str = "", **env: str) -> dict[str, Any]:
+    return dict(_gate(given, **env)(_span(attributes=attributes)).attributes or {})
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "value", "masked"),
+    [
+        ("db.query.text", {}, "SELECT * FROM t WHERE a = 's3cret'", "SELECT * FROM t WHERE a = ?"),
+        ("db.statement", {}, "SELECT 1", "SELECT ?"),
+        ("db.statement", {"db.system": "mysql"}, 'SELECT "s3cret"', "SELECT ?"),
+        ("db.statement", {"db.system": "postgresql"}, 'SELECT "name"', 'SELECT "name"'),
+        ("db.statement", {"db.system": "mssql"}, "SELECT [it's]", "SELECT [it's]"),
+        ("db.query.text", {"db.system.name": "redis"}, "SET key s3cret", "SET key ?"),
+        ("db.statement", {"db.system": "redis"}, "SET ? ?", "SET ? ?"),
+        ("db.statement", {"db.system": "mongodb"}, '{"find": "s3cret"}', '{"find": ?}'),
+        ("db.connection_string", {}, "Server=h;Password=s3cret;User=u", "Server=h;Password=REDACTED;User=u"),
+        ("url.full", {}, "http://me:s3cret@h/?a=1", "http://REDACTED:REDACTED@h/?a=1"),
+        ("url.full", {}, AWS, "https://s3/b?X-Amz-Signature=REDACTED&X-Amz-Date=d"),
+        ("url.query", {}, "token=s3cret&a=1", "token=REDACTED&a=1"),
+        ("url.path", {}, "/a/b", "/a/b"),
+        ("http.url", {}, AWS, "https://s3/b?X-Amz-Signature=REDACTED&X-Amz-Date=d"),
+        ("http.target", {}, "/x?api_key=s3cret", "/x?api_key=REDACTED"),
+        ("http.request.header.authorization", {}, ("Bearer s3cret",), ("[REDACTED]",)),
+        ("http.request.header.x_api_key", {}, ("s3cret", "s3cret"), ("[REDACTED]", "[REDACTED]")),
+        ("http.response.header.set-cookie", {}, ("a=s3cret",), ("[REDACTED]",)),
+        ("http.request.header.accept", {}, ("text/html",), ("text/html",)),
+        ("http.response.header.location", {}, ("/x?token=s3cret",), ("/x?token=REDACTED",)),
+        ("rpc.grpc.request.metadata.authorization", {}, ("s3cret",), ("[REDACTED]",)),
+        ("job.callback", {}, "http://me:s3cret@h/", "http://REDACTED:REDACTED@h/"),
+        ("job.title", {}, "it's 'quoted', 5 = 5", "it's 'quoted', 5 = 5"),
+        ("job.number", {}, 5, 5),
+        ("job.list", {}, (1, 2), (1, 2)),
+    ],
+)
+def test_each_attribute_leaves_without_its_secrets(name: str, beside: dict[str, Any], value: Any, masked: Any) -> None:
+    assert _masked({name: value, **beside}) == {name: masked, **beside}
+    assert _masked({name: masked, **beside}) == {name: masked, **beside}
+
+
+def test_a_span_without_secrets_leaves_as_it_is_and_one_with_some_as_a_copy() -> None:
+    plain = _span("GET /", {"url.full": "http://h/?a=1", "db.query.text": "SELECT a FROM t WHERE b = %s"})
+    assert _gate()(plain) is plain
+    link = Link(ELSEWHERE, {"url.full": "http://u:s3cret@h/", "n": 1})
+    limits = SpanLimits(max_span_attributes=2, max_events=1)
+    given = _span(
+        "SELECT",
+        {"dropped": 1, "db.statement": "SELECT 's3cret'", "n": 1},
+        event=("exception", {"exception.message": "no luck at http://u:s3cret@h/", "n": 1}),
+        status=Status(StatusCode.ERROR, "at http://u:s3cret@h/"),
+        links=(link,),
+        limits=limits,
+    )
+    before = given.to_json()
+    masked = _gate()(given)
+    assert given.to_json() == before, "the program's own processors have it too"
+    assert "s3cret" not in masked.to_json()
+    assert json.loads(masked.to_json()) == json.loads(
+        before.replace("u:s3cret@", "REDACTED:REDACTED@").replace("'s3cret'", "?")
+    )
+    assert masked.dropped_attributes == given.dropped_attributes == 1
+    assert (masked.dropped_events, masked.dropped_links) == (0, 0)
+    assert isinstance(masked, ReadableSpan)
+    assert masked.resource is given.resource
+    assert masked.context is given.context
+
+
+def test_how_many_events_were_dropped_is_still_known() -> None:
+    provider = TracerProvider(span_limits=SpanLimits(max_events=1))
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    span = provider.get_tracer("somebody").start_span("span")
+    for number in range(3):
+        span.add_event("exception", {"exception.message": f"{number} http://u:s3cret@h/"})
+    span.end()
+    masked = _gate()(exporter.get_finished_spans()[0])
+    assert masked.dropped_events == 2
+    (event,) = masked.events
+    assert event.attributes == {"exception.message": "2 http://REDACTED:REDACTED@h/"}
+    assert event.timestamp == exporter.get_finished_spans()[0].events[0].timestamp
+
+
+@pytest.mark.parametrize(
+    ("name", "masked"),
+    [
+        ("GET http://u:s3cret@h/?token=s3cret", "GET http://REDACTED:REDACTED@h/?token=REDACTED"),
+        ("GET /x?token=s3cret", "GET /x?token=REDACTED"),
+        ("SELECT 's3cret'", "SELECT ?"),
+        ("it's 'mine'", "it's 'mine'"),
+    ],
+)
+def test_a_name_that_is_a_url_or_the_statement_is_masked(name: str, masked: str) -> None:
+    assert _gate()(_span(name, {"db.statement": "SELECT 's3cret'"})).name == masked
+
+
+def test_errors_of_databases_leave_without_their_values() -> None:
+    text = 'duplicate key value violates unique constraint "u"\nDETAIL:  Key (email)=(s3cret) already exists.'
+    event = {"exception.type": "asyncpg.UniqueViolationError", "exception.message": text}
+    stacktrace = f"Traceback (most recent call last):\n  x('code')\nasyncpg.UniqueViolationError: {text}\n"
+    given = _span(
+        attributes={"db.system": "postgresql"},
+        event=("exception", {**event, "exception.stacktrace": stacktrace}),
+        status=Status(StatusCode.ERROR, f"UniqueViolationError: {text}"),
+    )
+    masked = _gate()(given)
+    assert "s3cret" not in masked.to_json()
+    shown = 'duplicate key value violates unique constraint "u"\nDETAIL: ?'
+    assert dict(masked.events[0].attributes or {}) == {
+        "exception.type": "asyncpg.UniqueViolationError",
+        "exception.message": shown,
+        "exception.stacktrace": stacktrace.replace(text, shown),
+    }
+    assert masked.status.description == f"UniqueViolationError: {shown}"
+
+
+def test_patterns_of_the_users_mask_in_every_text() -> None:
+    given = _span(
+        "card 4111111111111111",
+        {"note": "4111111111111111 and 42", "list": ("4111111111111111", "x"), "number": 4111111111111111},
+        event=("seen 1", {"note": "4111111111111111"}),
+        status=Status(StatusCode.ERROR, "4111111111111111"),
+        links=(Link(ELSEWHERE, {"note": "4111111111111111"}),),
+    )
+    masked = _gate(r"\d{16,19},nothing")(given)
+    assert masked.name == "card REDACTED"
+    assert dict(masked.attributes or {}) == {
+        "note": "REDACTED and 42",
+        "list": ("REDACTED", "x"),
+        "number": 4111111111111111,
+    }
+    assert dict(masked.events[0].attributes or {}) == {"note": "REDACTED"}
+    assert dict(masked.links[0].attributes or {}) == {"note": "REDACTED"}
+    assert masked.status.description == "REDACTED"
+
+
+def test_patterns_for_names_mask_attributes_parameters_and_headers() -> None:
+    attributes = {
+        "user.email": "bob@example.com",
+        "url.full": "http://h/?Customer=7&a=1",
+        "url.query": "customer=7",
+        "http.request.header.x-customer": ("7", "8"),
+        "enduser.id": "e",
+    }
+    assert _masked(attributes, r"key:\bemail$,key:customer") == {
+        "user.email": "REDACTED",
+        "url.full": "http://h/?Customer=REDACTED&a=1",
+        "url.query": "customer=REDACTED",
+        "http.request.header.x-customer": ("REDACTED",),
+        "enduser.id": "e",
+    }
+
+
+def test_off_is_off_and_told_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "notes", [])
+    given = _span("SELECT 's3cret'", {"db.statement": "SELECT 's3cret'", "url.full": AWS})
+    assert _gate("OFF")(given) is given
+    assert report.notes == [("masking", "off", "OTEL_RUN_REDACT=off; SQL, URLs and headers leave as they are")]
+
+
+def test_names_of_keys_are_masked_on_request() -> None:
+    attributes = {"db.system": "redis", "db.statement": "GET user:1"}
+    assert _masked(attributes)["db.statement"] == "GET user:1"
+    assert _masked(attributes, OTEL_RUN_REDIS_KEYS="mask")["db.statement"] == "GET ?"
+
+
+def test_a_span_that_cannot_be_masked_leaves_without_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strange(dict[str, Any]):
+        def items(self) -> Any:
+            raise LookupError("strange")
+
+    errors: list[str] = []
+    monkeypatch.setattr(boundary, "strict", False)
+    monkeypatch.setattr(boundary, "_listeners", [lambda unit, error: errors.append(f"{unit}: {error}")])
+    given = _span("s3cret", {"a": "s3cret"})
+    strange = ReadableSpan("s3cret", given.context, attributes=Strange(a="s3cret"), kind=given.kind)
+    masked = _gate()(strange)
+    assert errors == ["masking: strange"]
+    assert "s3cret" not in masked.to_json()
+    assert (masked.context, masked.kind, masked.attributes) == (given.context, given.kind, {})
+
+
+TEXTS = st.text(st.sampled_from("ab'\"?&=:/@%;1, SELECT-"), max_size=40)
+NAMES = st.sampled_from(["db.statement", "url.full", "url.query", "http.target", "x", "exception.message"])
+
+
+@given(st.dictionaries(NAMES, TEXTS), TEXTS)
+def test_masking_twice_changes_nothing(attributes: dict[str, str], name: str) -> None:
+    logging.disable(logging.WARNING)  # the SDK minds an empty name
+    once = _gate()(_span(name, attributes))
+    assert _gate()(once) is once
+
+
+PROGRAM = """
+from opentelemetry import trace
+tracer = trace.get_tracer("somebody")
+with tracer.start_as_current_span("manual", attributes={
+    "db.system": "sqlite", "db.statement": "SELECT 's3cret'", "http.url": "http://u:s3cret@h/"}):
+    pass
+"""
+
+
+@pytest.mark.parametrize("given", ["", "off"])
+def test_a_span_made_by_hand_passes_the_gate_on_its_way_to_the_receiver(given: str, traced: Traced) -> None:
+    run = traced(PROGRAM, env={"OTEL_RUN_REDACT": given})
+    secret = given == "off"
+    assert run.span("manual").attributes == {
+        "db.system": "sqlite",
+        "db.statement": "SELECT 's3cret'" if secret else "SELECT ?",
+        "http.url": "http://u:s3cret@h/" if secret else "http://REDACTED:REDACTED@h/",
+    }
+    assert run.stderr == ""
+
+
+def test_the_console_is_a_way_out_too(traced: Traced) -> None:
+    run = traced(PROGRAM, env={"OTEL_TRACES_EXPORTER": "console"}, expect=0)
+    assert "SELECT ?" in run.stdout
+    assert "s3cret" not in run.stdout

@@ -1,0 +1,23 @@
+"""Fixtures for our own instrumentors, which are looked at without those of others beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_run.patching import candidates
+from servers.program import Traced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers.receiver import Receiver
+
+OTHERS = ",".join(candidate.name for candidate in candidates.find() if not candidate.is_ours)
+
+
+@pytest.fixture
+def traced(receiver: Receiver, tmp_path: Path) -> Traced:
+    """Give a function that runs a program under `otel-run`, with no instrumentor but ours; see tests/foreign too."""
+    return Traced(receiver, tmp_path, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=OTHERS)
