@@ -101,3 +101,58 @@ def test_a_library_that_is_reloaded_or_imported_anew_is_instrumented_anew(tmp_pa
 def test_a_path_object_on_the_path_costs_nothing(tmp_path: Path) -> None:
     source = f"import pathlib, sys; sys.path.insert(0, pathlib.Path('x')); {SHOW}"
     assert run_under_us(install(tmp_path), source, OTEL_RUN_STRICT="true") == (0, "1 1 1\n", "")
+
+
+TWO_IN_ONE = """
+[opentelemetry_instrumentor]
+first = first_instrumentor:Instrumentor
+second = second_instrumentor:Instrumentor
+"""
+
+
+def test_of_two_in_one_distribution_each_waits_for_the_library_that_it_is_named_after(tmp_path: Path) -> None:
+    install(tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / f"opentelemetry_instrumentation_{name}-1.0.dist-info" / "entry_points.txt").unlink()
+    write(tmp_path, metadata("opentelemetry-instrumentation-both", points=TWO_IN_ONE, instruments=["first", "second"]))
+    source = "import second, sys; print(second.patched, 'first' in sys.modules); import first; print(first.patched)"
+    assert run_under_us(tmp_path, source, OTEL_RUN_STRICT="true") == (0, "1 False\n1\n", "")
+
+
+def test_of_two_in_one_distribution_that_of_an_absent_library_is_not_applied_to_the_other(tmp_path: Path) -> None:
+    install(tmp_path, does="raise RuntimeError('applied')")
+    for name in ("first", "second"):
+        (tmp_path / f"opentelemetry_instrumentation_{name}-1.0.dist-info" / "entry_points.txt").unlink()
+    write(tmp_path, metadata("opentelemetry-instrumentation-both", points=TWO_IN_ONE, instruments=["first", "second"]))
+    (tmp_path / "second-1.0.dist-info" / "METADATA").unlink()
+    (tmp_path / "second-1.0.dist-info" / "RECORD").unlink()
+    (tmp_path / "second-1.0.dist-info").rmdir()
+    source = "import first, second; print(first.patched)"
+    assert run_under_us(tmp_path, source, OTEL_RUN_STRICT="true") == (0, "1\n", "")
+
+
+def test_another_module_that_a_library_installs_does_not_import_the_library(tmp_path: Path) -> None:
+    install(tmp_path)
+    (tmp_path / "side.py").write_text("")
+    write(tmp_path, metadata("first", record=["first.py", "side.py"]))
+    source = "import side, sys; print('first' in sys.modules); import first; print(first.patched)"
+    assert run_under_us(tmp_path, source, OTEL_RUN_STRICT="true") == (0, "False\n1\n", "")
+
+
+def test_one_that_the_program_has_applied_is_not_applied_again_when_its_library_is_reloaded(tmp_path: Path) -> None:
+    source = (
+        "import first, importlib; from first_instrumentor import Instrumentor\n"
+        "print(first.patched); Instrumentor().instrument(); print(first.patched)\n"
+        "importlib.reload(first); print(first.patched)"
+    )
+    assert run_under_us(install(tmp_path), source, OTEL_RUN_STRICT="true") == (0, "1\n2\n2\n", "")
+
+
+def test_one_that_makes_only_metrics_is_declined(tmp_path: Path) -> None:
+    install(tmp_path)
+    point = "[opentelemetry_instrumentor]\nsystem_metrics = second_instrumentor:Instrumentor\n"
+    (tmp_path / "opentelemetry_instrumentation_second-1.0.dist-info" / "entry_points.txt").unlink()
+    write(tmp_path, metadata("opentelemetry-instrumentation-system-metrics", points=point, instruments=["second"]))
+    status, stdout, stderr = run_under_us(tmp_path, SHOW, OTEL_RUN_STRICT="true", OTEL_RUN_DEBUG="true")
+    assert (status, stdout) == (0, "1 0 1\n")
+    assert "otel-run: system_metrics: declined (it makes metrics, and only spans leave)" in stderr.splitlines()

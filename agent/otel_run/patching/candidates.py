@@ -75,7 +75,7 @@ class Distribution:
             wanted, _, marker = requirement.partition(";")
             extra = marker.replace("'", '"').replace(" ", "").replace("_", "-")
             if field == "Requires-Dist" and ('extra=="instruments"' in extra or 'extra=="instruments-any"' in extra):
-                found.append(normalize(_requirement_name(wanted)))
+                found.append(library_of(wanted))
         return list(dict.fromkeys(found))
 
     def modules(self) -> list[str]:
@@ -96,7 +96,7 @@ class Distribution:
 class Candidate:
     """An instrumentor that could be applied: its name, where it is, and which modules it waits for."""
 
-    __slots__ = ("distribution", "libraries", "modules", "name", "value")
+    __slots__ = ("distribution", "instead_of", "libraries", "modules", "name", "value")
 
     def __init__(self, name: str, value: str, distribution: str, libraries: list[str], modules: list[str]) -> None:
         self.name = name
@@ -106,6 +106,8 @@ class Candidate:
         self.libraries = libraries
         # The modules whose import applies it; empty if none of the libraries is installed.
         self.modules = modules
+        # Others of the same name, of which this one is used.
+        self.instead_of: list[Candidate] = []
 
     @property
     def is_ours(self) -> bool:
@@ -129,27 +131,44 @@ def find() -> list[Candidate]:
     found: dict[str, Candidate] = {}
     for distribution in installed.values():
         for candidate in contained(f"metadata of {distribution.name}", _candidates, distribution, installed) or ():
-            name = candidate.name
-            if name not in found or (candidate.is_ours and not found[name].is_ours):
-                found[name] = candidate
+            other = found.get(candidate.name)
+            if other is None:
+                found[candidate.name] = candidate
+            elif candidate.is_ours and not other.is_ours:
+                candidate.instead_of = [*other.instead_of, other]
+                found[candidate.name] = candidate
+            else:
+                other.instead_of.append(candidate)
     return list(found.values())
 
 
 def _candidates(distribution: Distribution, installed: dict[str, Distribution]) -> list[Candidate]:
-    points = distribution.entry_points(GROUP)
-    return [_candidate(name, value, distribution, installed) for name, value in points]
-
-
-def _candidate(name: str, value: str, distribution: Distribution, installed: dict[str, Distribution]) -> Candidate:
+    points = list(distribution.entry_points(GROUP))
     if distribution.name == "otel-run":
         # Our files are named after what they wait for.
-        return Candidate(name, value, distribution.name, [], [name])
-    libraries = distribution.instruments()
-    if libraries:
-        modules = [module for library in libraries if library in installed for module in installed[library].modules()]
-    else:
-        modules = [_WORKING_MODULE.get(name, name)] if name in sys.stdlib_module_names else []
-    return Candidate(name, value, distribution.name, libraries, modules)
+        return [Candidate(name, value, distribution.name, [], [name]) for name, value in points]
+    libraries = distribution.instruments() if points else []
+    made = []
+    for name, value in points:
+        # One distribution may bring instrumentors for several libraries, and its metadata does not say which is for
+        # which. The names of the entry points mostly do: `httpx2` is not to be applied to httpx.
+        meant = [library for library in libraries if _squeezed(library) == _squeezed(name)]
+        wanted = meant if meant and len(points) > 1 else libraries
+        made.append(Candidate(name, value, distribution.name, wanted, _modules(name, wanted, installed)))
+    return made
+
+
+def _modules(name: str, libraries: list[str], installed: dict[str, Distribution]) -> list[str]:
+    """Return what an entry point of that name, for one of these libraries, waits for."""
+    if not libraries:
+        return [_WORKING_MODULE.get(name, name)] if name in sys.stdlib_module_names else []
+    found = [module for library in libraries if library in installed for module in installed[library].modules()]
+    # A library may install modules that are used without it: `bson`, of pymongo.
+    return [module for module in found if _squeezed(module) == _squeezed(name)] or found
+
+
+def _squeezed(name: str) -> str:
+    return normalize(name).replace("-", "")
 
 
 def entry_points(group: str) -> list[tuple[str, str]]:
@@ -227,9 +246,10 @@ def _name_in(distribution: Distribution) -> str:
     return next((line[5:].strip() for line in lines if line.startswith("Name:")), "")
 
 
-def _requirement_name(requirement: str) -> str:
+def library_of(requirement: str) -> str:
+    """Return the name of the distribution that a requirement ("redis >= 2.6") asks for."""
     end = next((i for i, c in enumerate(requirement.strip()) if not (c.isalnum() or c in "-_.")), None)
-    return requirement.strip()[:end]
+    return normalize(requirement.strip()[:end])
 
 
 def normalize(name: str) -> str:

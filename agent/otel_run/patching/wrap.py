@@ -74,6 +74,15 @@ class Patch:
         else:
             delattr(self.owner, self.name)
 
+    def narrow(self, is_left: Callable[[Any, str], bool]) -> None:
+        """Leave alone, from now on, the calls on an object for which `is_left(object, name)` is true."""
+        begin = self._begin
+
+        def begin_narrowed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+            return None if args and is_left(args[0], self.name) else begin(args, kwargs)
+
+        self._begin = begin_narrowed
+
     def _give_up(self) -> None:
         where = f"{_name_of(self.owner)}.{self.name}"
         report.warn(

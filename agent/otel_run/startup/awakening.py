@@ -8,9 +8,12 @@ from _thread import RLock
 from otel_run import report, settings
 from otel_run.boundary import contained, without_exit
 from otel_run.patching import candidates
+from otel_run.startup import stepping_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_run.patching.candidates import Candidate
     from otel_run.patching.on_import import Finder
 
@@ -19,10 +22,19 @@ if TYPE_CHECKING:
 _lock = RLock()
 _PATIENCE = 2.0  # seconds
 
-# Instrumentors of others that harm the program they are in, by their distribution.
+# Instrumentors of others that are not applied, by their distribution.
 _DECLINED = {
-    "opentelemetry-instrumentation-logging": "with its handler on the root logger the program's own log lines vanish",
+    # It would be in every process: the SDK imports psutil by itself.
+    "opentelemetry-instrumentation-system-metrics": "it makes metrics, and only spans leave",
 }
+# Instrumentors of others that would harm the program they are in, by their distribution, and the options with
+# which they do not. Contrib's for logging puts a handler on the root logger: with one there, logging neither
+# configures itself nor has its last resort, and the program's own lines vanish. Trace ids on records hurt nobody.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "opentelemetry-instrumentation-logging": {"inject_trace_context": True, "enable_log_auto_instrumentation": False},
+}
+# With this it would tell the program's console of a handler of the SDK's, which there is not.
+_HIDDEN = ("OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED",)
 
 _state = "asleep"
 _ambient: list[Candidate] = []
@@ -34,7 +46,10 @@ def watch_candidates(finder: Finder) -> None:
     global _finder
     _finder = finder
     disabled = settings.current().disabled_instrumentations
-    for candidate in candidates.find():
+    found = candidates.find()
+    for candidate in found:
+        for other in candidate.instead_of:
+            report.note(candidate.name, "chosen", f"{candidate.distribution}, not {other.distribution}")
         if "*" in disabled or candidate.name.lower() in disabled:
             report.note(candidate.name, "disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
         elif candidate.distribution in _DECLINED:
@@ -45,6 +60,7 @@ def watch_candidates(finder: Finder) -> None:
             _ambient.append(candidate)
         else:
             _wait_for(finder, candidate)
+    stepping_aside.watch(finder, [candidate for candidate in found if candidate.is_ours])
 
 
 def _wait_for(finder: Finder, candidate: Candidate) -> None:
@@ -117,14 +133,22 @@ def _apply(candidate: Candidate) -> None:
 def _instrument(candidate: Candidate) -> None:
     from opentelemetry.instrumentation.dependencies import DependencyConflictError
 
+    if stepping_aside.is_aside(candidate):
+        return
     instrumentor = candidates.load(candidate.value)()
     if instrumentor.is_instrumented_by_opentelemetry:
         if len(candidate.modules) > 1:
             return  # the second of its modules was imported, nothing was reloaded
+        if not stepping_aside.is_from_startup(instrumentor):
+            return  # the program applied it
         instrumentor.uninstrument()
     try:
         # A version limit of somebody else's is theirs to set; ours have none.
-        instrumentor.instrument(skip_dep_check=candidate.is_ours, raise_exception_on_conflict=True)
+        with settings.Hidden(*_HIDDEN):
+            options = _OPTIONS.get(candidate.distribution, {})
+            stepping_aside.apply(
+                instrumentor, skip_dep_check=candidate.is_ours, raise_exception_on_conflict=True, **options
+            )
     except DependencyConflictError as refusal:
         conflict = refusal.conflict
         # What it is for is not there at all: its package brings instrumentors for more than one library.
