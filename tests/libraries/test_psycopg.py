@@ -2,86 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from libraries.psycopg_programs import STYLES, Described, assert_spans, program
+
 if TYPE_CHECKING:
     from otel_run.command.demo.servers import Server
-    from servers.program import Run, Traced
-
-# In every program: the address is the first argument, `c` a connection in a transaction of its own, and
-# "s3cret" and 731 are values or parts of one. ASYNC is the same with each `await` in place.
-SYNC = """
-import sys, psycopg
-from psycopg import sql
-
-with psycopg.connect(sys.argv[1]) as c:
-{body}
-"""
-ASYNC = """
-import asyncio, sys, psycopg
-from psycopg import sql
-
-async def main():
-    async with await psycopg.AsyncConnection.connect(sys.argv[1]) as c:
-{body}
-
-asyncio.run(main())
-"""
-STYLES = pytest.mark.parametrize("style", ["sync", "async"])
-
-
-def program(style: str, body: str) -> str:
-    """Return `body`, written for asyncio with `await` and `async`, as a whole program."""
-    lines = body.strip("\n").splitlines()
-    text = "\n".join("    " + line for line in lines)
-    if style == "sync":
-        plain = "\n".join(line[4:] for line in text.splitlines())
-        return SYNC.format(body=plain.replace("await ", "").replace("async ", "").replace("Async", ""))
-    return ASYNC.format(body=text)
-
-
-class Described:
-    """The attributes of spans on one server."""
-
-    def __init__(self, server: Server) -> None:
-        self.database = {
-            "db.system.name": "postgresql",
-            "db.namespace": "postgres",
-            "server.address": server.host,
-            "server.port": server.port,
-        }
-
-    def __call__(self, summary: str, text: str | None = None, collection: str = "", **others: Any) -> dict[str, Any]:
-        """Return the attributes of a statement of one operation; `summary` is its text if no other is given."""
-        operation = summary.removesuffix(" " + collection) if collection else summary
-        return {
-            **self.database,
-            "db.query.summary": summary,
-            "db.operation.name": operation,
-            "db.query.text": text or summary,
-            **({"db.collection.name": collection} if collection else {}),
-            **{name.replace("__", "."): value for name, value in others.items()},
-        }
+    from servers.program import Traced
 
 
 @pytest.fixture
 def described(postgres: Server) -> Described:
     return Described(postgres)
-
-
-def assert_spans(run: Run, *expected: dict[str, Any]) -> None:
-    assert run.returncode == 0, run
-    assert [span.attributes for span in run.spans] == list(expected), run
-    for span in run.spans:
-        assert span.name == span.attributes["db.query.summary"]
-        assert span.kind == "CLIENT"
-        assert span.scope == "otel_run.instrumentors.psycopg"
-        assert (span.status == "ERROR") == ("error.type" in span.attributes)
-    assert "s3cret" not in repr(run.spans)
-    assert "731" not in repr([(span.attributes, span.events, span.status_message) for span in run.spans])
-    assert run.stderr == ""
 
 
 @STYLES
@@ -346,51 +280,6 @@ def test_a_cancelled_statement_is_no_error(postgres: Server, traced: Traced) -> 
     assert run.stdout == "cancelled\n", run
     span = run.span("SELECT")
     assert (span.status, "error.type" in span.attributes) == ("UNSET", False)
-
-
-def test_parallel_tasks_keep_their_parents(postgres: Server, traced: Traced) -> None:
-    run = traced(
-        """
-        import asyncio, sys, psycopg
-        from opentelemetry import trace
-
-        tracer = trace.get_tracer("test")
-
-        async def one(number):
-            async with await psycopg.AsyncConnection.connect(sys.argv[1], autocommit=True) as c:
-                with tracer.start_as_current_span(f"root {number}") as root:
-                    await c.execute("SELECT pg_sleep(0.01)")
-                    assert trace.get_current_span() is root
-                    await c.execute(f"SELECT 1 AS a{number}")
-
-        async def main():
-            await asyncio.gather(*(one(number) for number in range(30)))
-
-        asyncio.run(main())
-        """,
-        postgres.dsn,
-    )
-    assert run.returncode == 0, run
-    roots = {span.span_id: span.name for span in run.spans if span.name.startswith("root")}
-    children = [span for span in run.spans if span.span_id not in roots]
-    assert (len(roots), len(children)) == (30, 60), run
-    for span in children:
-        text = span.attributes["db.query.text"]
-        assert "pg_sleep" in text or "a" + roots[span.parent_id].split()[1] == text.split()[-1]
-
-
-def test_signatures_are_what_they_were(traced: Traced) -> None:
-    source = """
-        import inspect, psycopg
-        for cls in (psycopg.Cursor, psycopg.AsyncCursor, psycopg.ServerCursor, psycopg.Connection):
-            for name in ("execute", "executemany", "stream", "copy", "commit", "rollback"):
-                if hasattr(cls, name):
-                    function = getattr(cls, name)
-                    print(cls, name, inspect.signature(function), inspect.iscoroutinefunction(function))
-    """
-    with_us = traced(source)
-    assert with_us.returncode == 0, with_us
-    assert with_us.stdout == traced(source, env={"OTEL_RUN_ENABLED": "false"}).stdout
 
 
 def test_the_old_names_come_along_on_request(postgres: Server, traced: Traced, described: Described) -> None:

@@ -2,108 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from libraries.sqlalchemy_programs import MODEL, Described, assert_spans, in_asyncio, of, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_run.command.demo.servers import Server
-    from servers.program import Run, Traced
-
-# In every program: the engine's URL is the first argument, and "s3cret" is a value or a part of one.
-MODEL = """
-import sys, sqlalchemy as sa
-from sqlalchemy import orm
-
-Base = orm.declarative_base()
-
-class Item(Base):
-    __tablename__ = "items"
-    __table_args__ = {"prefixes": ["TEMPORARY"]}
-    id = sa.Column(sa.Integer, primary_key=True, autoincrement=False)
-    name = sa.Column(sa.String, unique=True)
-
-"""
-SYNC = MODEL + "engine = sa.create_engine(sys.argv[1])\n"
-ASYNC = (
-    MODEL
-    + """
-import asyncio
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-
-async def main():
-    engine = create_async_engine(sys.argv[1])
-{body}
-    await engine.dispose()
-
-asyncio.run(main())
-"""
-)
-
-
-def sync(body: str) -> str:
-    """Return a whole program."""
-    return SYNC + "\n".join(line[8:] for line in body.strip("\n").splitlines())
-
-
-def in_asyncio(body: str) -> str:
-    """Return a whole program whose `body` runs in a coroutine."""
-    return ASYNC.replace("{body}", "\n".join(line[4:] for line in body.strip("\n").splitlines()))
+    from servers.program import Traced
 
 
 @pytest.fixture
 def url(postgres: Server) -> str:
-    return postgres.dsn.replace("postgresql:", "postgresql+psycopg:")
-
-
-class Described:
-    """The attributes of spans on one database."""
-
-    def __init__(self, database: dict[str, Any]) -> None:
-        self.database = database
-
-    def __call__(self, summary: str, text: str = "", collection: str = "", **others: Any) -> dict[str, Any]:
-        """Return the attributes of a statement of one operation, or of a driver's call if there is no text."""
-        operation = summary.removesuffix(" " + collection) if collection else summary
-        return {
-            **self.database,
-            "db.query.summary": summary,
-            "db.operation.name": operation,
-            **({"db.query.text": text} if text else {}),
-            **({"db.collection.name": collection} if collection else {}),
-            **{name.replace("__", "."): value for name, value in others.items()},
-        }
+    return of(postgres, "psycopg")
 
 
 @pytest.fixture
 def described(postgres: Server) -> Described:
-    database = {
-        "db.system.name": "postgresql",
-        "db.namespace": "postgres",
-        "server.address": postgres.host,
-        "server.port": postgres.port,
-    }
-    return Described(database)
-
-
-def assert_spans(run: Run, *expected: dict[str, Any]) -> None:
-    assert run.returncode == 0, run
-    assert [span.attributes for span in run.spans] == list(expected), run
-    for span in run.spans:
-        assert span.name == span.attributes["db.query.summary"]
-        assert span.kind == "CLIENT"
-        assert span.scope == "otel_run.instrumentors.sqlalchemy"
-        assert (span.status == "ERROR") == ("error.type" in span.attributes)
-    assert "s3cret" not in repr(run.spans)
-    assert run.stderr == ""
+    return Described.postgres(postgres)
 
 
 def test_core_over_a_traced_driver_makes_one_span_for_each_query(
     url: str, traced: Traced, described: Described
 ) -> None:
-    # No probes of the dialect's, no BEGIN inside the driver's call, no second span from psycopg.
+    # No probes of the dialect's, no second span from psycopg; its BEGIN is a sibling, not a part of the statement.
     run = traced(
         sync(
             """
@@ -122,14 +47,70 @@ def test_core_over_a_traced_driver_makes_one_span_for_each_query(
     text = "INSERT INTO t VALUES (%(id)s, %(name)s)"
     assert_spans(
         run,
+        described.begin,
         described("CREATE TABLE t", "CREATE TEMP TABLE t (id int, name text)", "t"),
         {**described("BATCH INSERT t", text, "t"), "db.operation.batch.size": 2},
         described("INSERT t", text, "t"),
         described("SELECT t", "SELECT id FROM t WHERE name = ? ORDER BY id", "t"),
         described("COMMIT"),
+        described.begin,
         described("SELECT", "SELECT ?"),
         described("ROLLBACK"),
     )
+
+
+@pytest.mark.parametrize("style", ["sync", "async"])
+@pytest.mark.parametrize("many", [False, True], ids=["one row", "many rows"])
+def test_the_begin_that_psycopg_sends_is_a_sibling_and_no_part_of_the_statement(
+    style: str, many: bool, url: str, traced: Traced, described: Described
+) -> None:
+    body = """
+        async with engine.connect() as c:
+            await c.execute(sa.text("CREATE TEMP TABLE t (name text)"))
+            await c.commit()
+            await c.execute(sa.text("INSERT INTO t VALUES (:n)"), SETS)
+            await c.commit()
+            await c.execution_options(isolation_level="SERIALIZABLE")
+            await c.execute(sa.text("SELECT name FROM t"))
+        """.replace("SETS", '[{"n": "s3cret"}] * 3' if many else '{"n": "s3cret"}')
+    source = in_asyncio(body) if style == "async" else sync(body.replace("async ", "").replace("await ", ""))
+    text = "INSERT INTO t VALUES (%(n)s)"
+    batch = {**described("BATCH INSERT t", text, "t"), "db.operation.batch.size": 3}
+    assert_spans(
+        traced(source, url),
+        described.begin,
+        described("CREATE TABLE t", "CREATE TEMP TABLE t (name text)", "t"),
+        described("COMMIT"),
+        described.begin,
+        batch if many else described("INSERT t", text, "t"),
+        described("COMMIT"),
+        described("BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"),
+        described("SELECT t", "SELECT name FROM t", "t"),
+        described("ROLLBACK"),
+    )
+
+
+def test_a_begin_of_psycopgs_that_fails_is_told_as_failed(url: str, traced: Traced) -> None:
+    run = traced(
+        sync(
+            """
+        with engine.connect() as c, sa.create_engine(sys.argv[1]).connect() as other:
+            pid = c.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            c.rollback()
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({pid}), pg_sleep(0.2)")
+            try:
+                c.exec_driver_sql("SELECT 'lost'")
+            except sa.exc.DBAPIError as error:
+                print(error.connection_invalidated)
+        """
+        ),
+        url,
+    )
+    assert run.stdout == "True\n", run
+    lost, after = [span for span in run.spans if span.status == "ERROR"]
+    assert (lost.name, after.name) == ("BEGIN", "SELECT")
+    assert lost.end <= after.start
+    assert {span.attributes["db.response.status_code"] for span in (lost, after)} == {"57P01"}
 
 
 ORM = """
@@ -218,8 +199,9 @@ def test_an_error_is_the_drivers_and_holds_no_value(style: str, url: str, traced
         {"error.type": "psycopg.errors.UniqueViolation", "db.response.status_code": "23505"},
         {"error.type": "psycopg.errors.InvalidTextRepresentation", "db.response.status_code": "22P02"},
     )
-    end = described("ROLLBACK")
-    assert_spans(run, create, described("COMMIT"), insert | failures[0], end, select | failures[1], end)
+    begin, end = described.begin, described("ROLLBACK")
+    created = (begin, create, described("COMMIT"))
+    assert_spans(run, *created, begin, insert | failures[0], end, begin, select | failures[1], end)
     assert [span.status_message for span in run.spans if span.status == "ERROR"] == [
         'duplicate key value violates unique constraint "t_pkey"',
         "invalid input syntax for type integer",
@@ -298,7 +280,7 @@ def test_a_dialect_of_ones_own_that_overrides_the_execution_is_traced_once(trace
 
 
 def test_an_engine_that_connects_by_itself_still_tells_its_server(
-    postgres: Server, traced: Traced, described: Described
+    url: str, postgres: Server, traced: Traced, described: Described
 ) -> None:
     run = traced(
         """
@@ -310,7 +292,7 @@ def test_an_engine_that_connects_by_itself_still_tells_its_server(
         """,
         postgres.dsn,
     )
-    assert_spans(run, described("SELECT", "SELECT ?"), described("ROLLBACK"))
+    assert_spans(run, described.begin, described("SELECT", "SELECT ?"), described("ROLLBACK"))
 
 
 def test_parallel_sessions_keep_their_parents(url: str, traced: Traced) -> None:
@@ -330,19 +312,21 @@ def test_parallel_sessions_keep_their_parents(url: str, traced: Traced) -> None:
                     await session.commit()
                     assert trace.get_current_span() is root
 
-        await asyncio.gather(*(one(number) for number in range(50)))
+        await asyncio.gather(*(one(number) for number in range(100)))
         assert not trace.get_current_span().get_span_context().is_valid
         """
         ),
         url,
+        env={"OTEL_RUN_CONNECTION_THRESHOLD": "60000"},
     )
     assert run.returncode == 0, run
-    roots = {span.span_id: span.name for span in run.spans if span.name.startswith("root")}
-    children = [span for span in run.spans if span.span_id not in roots]
-    assert (len(roots), len(children)) == (50, 150), run
-    for span in children:
-        text = span.attributes.get("db.query.text", "")
-        assert "AS a" not in text or "a" + roots[span.parent_id].split()[1] == text.split()[-1]
+    roots = [span for span in run.spans if span.name.startswith("root")]
+    assert len(roots) == 100, run
+    for root in roots:
+        children = [span for span in run.spans if span.parent_id == root.span_id]
+        assert [span.name for span in children] == ["BEGIN", "SELECT", "SELECT", "COMMIT"]
+        assert children[2].attributes["db.query.text"].endswith("AS a" + root.name.split()[1])
+    assert len(run.spans) == 500
     assert run.stderr == ""
 
 

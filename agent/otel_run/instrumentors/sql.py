@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
     Attributes = dict[str, AttributeValue]
 
+# Under this key the open Call of an ORM's statement is in the context, for what its driver sends in front of it.
+STATEMENT = "otel_run.statement"
+
+# Set while a pool connects, tries or waits: what SQL goes out meanwhile belongs to that, or to nobody. Not
+# EVERYTHING, which would also hide the HTTP request of what fetches a password.
+INSIDE_POOL = "otel_run.inside_pool"
+
 # How the conventions before the stable ones called a system, where that was another name.
 _OLD_SYSTEMS = {"microsoft.sql_server": "mssql", "oracle.db": "oracle", "aws.redshift": "redshift"}
 
@@ -49,7 +56,7 @@ class Database:
         """Return the span's name and attributes for `text`, run for `batch` sets of parameters; change neither."""
         if batch is None and len(text) <= sql_text.LONGEST_REMEMBERED:
             return _remembered(self, text)
-        return self._describe(sql_text.describe(text, self.system), batch)
+        return self._describe(_as_told(sql_text.describe(text, self.system), text), batch)
 
     def _describe(self, statement: sql_text.Statement, batch: int | None = None) -> tuple[str, Attributes]:
         attributes = self._operation(statement.summary, statement.operation, batch)
@@ -90,28 +97,33 @@ def database(
 @functools.lru_cache(maxsize=2048)
 def _remembered(to: Database, text: str) -> tuple[str, Attributes]:
     # A repeated statement, which nearly all are, costs one look-up, sampled or not.
-    return to._describe(sql_text.read(text, to.system))
+    return to._describe(_as_told(sql_text.read(text, to.system), text))
 
 
-def end(call: Call, error: BaseException | None) -> None:
-    """End `call`, which failed with the driver's `error` unless that is None."""
+def _as_told(statement: sql_text.Statement, text: str) -> sql_text.Statement:
+    """Return `statement` with its `text` as it was given, if the user wants nothing masked."""
+    return statement if settings.current().masks() else statement._replace(text=text[: sql_text.LONGEST])
+
+
+def end(call: Call, error: BaseException | None, at: int | None = None) -> None:
+    """End `call`, now or `at` (ns since the epoch); it failed with the driver's `error` unless that is None."""
     if error is None or not call.span.is_recording():
-        call.end(error)
+        call.end(error, at=at)
         return
     # What SQLAlchemy's layer for asyncio raises says less than the driver's error, from which it is raised.
     if error.__cause__ is not None and _library(error) == "sqlalchemy":
         error = error.__cause__
-    code = _code(error)
+    code = code_of(error)
     if code:
         call.span.set_attribute("db.response.status_code", code)
-    call.end(error, message(error))
+    call.end(error, message(error), at)
 
 
 def _wants_old_names() -> bool:
     return "database/dup" in settings.current().semconv_opt_in
 
 
-def _code(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
     """Return the database's own code: SQLSTATE, or the vendor's number."""
     # psycopg and asyncpg; psycopg2; sqlite3 since Python 3.11.
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
@@ -140,12 +152,22 @@ _QUOTES_VALUE = _set("22000 42601 42602 42622")
 # From the first quote to the last, for a value may hold quotes itself; and bytes. The server speaks many languages.
 _QUOTE = "[\"'\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e\u2039\u203a\u300c\u300d]"
 _VALUE = re.compile(f"{_QUOTE}.*{_QUOTE}|0x[0-9a-fA-F]+", re.DOTALL)
+_WITH_AT = re.compile(r"""["'][^"']*@[^"']*["']""")
+# Errors without SQLSTATE in which libpq, the driver or its pool speaks: of connections, never of rows.
+_OF_CONNECTIONS = _set(
+    "OperationalError InterfaceError ConnectionTimeout CancellationTimeout PipelineAborted "
+    "PoolClosed PoolTimeout TooManyRequests"
+)
 # The server's functions through which a procedure says what its author liked, under any SQLSTATE.
 _RAISING = _set("exec_stmt_raise PLy_elog PLy_elog_impl")
+# Those that complain of a prepared transaction's name, which is a literal of the statement.
+_NAMING_TRANSACTIONS = _set("LockGXact MarkAsPreparing")
 
 
 def message(error: BaseException) -> str | None:
-    """Return the text of a driver's `error` that holds no value, or None."""
+    """Return the text of a driver's `error` that holds no value, or None; all of it if nothing is masked."""
+    if not settings.current().masks():
+        return str(error)
     if type(error).__module__ == "sqlite3":
         return _sqlite_message(error)
     # psycopg and psycopg2 keep the pieces of the server's answer in `diag`, asyncpg in the error itself.
@@ -153,16 +175,26 @@ def message(error: BaseException) -> str | None:
     text = getattr(answer, "message_primary", None) or getattr(answer, "message", None)
     if isinstance(text, str):
         raised_by = getattr(answer, "source_function", None) or getattr(answer, "server_source_function", None)
-        return _postgresql_message(_code(error), text, raised_by)
-    if _library(error) in ("psycopg", "psycopg2") and type(error).__name__ in ("OperationalError", "InterfaceError"):
-        # Without SQLSTATE it is libpq or the driver that speaks: of connections, never of rows.
-        return str(error).partition("\n")[0]
+        return _postgresql_message(code_of(error), text, raised_by)
+    if _library(error) in ("psycopg", "psycopg2", "psycopg_pool") and type(error).__name__ in _OF_CONNECTIONS:
+        return _connection_message(str(error).partition("\n")[0])
     return None
+
+
+def _connection_message(text: str) -> str | None:
+    # `postgresql://user:pass/word@host` has "pass" for a port and what follows for a database, so libpq's
+    # complaint repeats the password: `invalid integer value "pass" for connection option "port"`.
+    if text.startswith("invalid "):
+        return None
+    # A password that holds an `@` makes the rest of it a part of the host.
+    return _WITH_AT.sub("?", text)
 
 
 def _postgresql_message(state: str, text: str, raised_by: str | None) -> str | None:
     if raised_by in _RAISING:
         return None
+    if raised_by in _NAMING_TRANSACTIONS:
+        return _VALUE.sub("?", text)
     if state in _QUOTES_VALUE or state.startswith("22"):
         # What follows a colon repeats the input.
         return _VALUE.sub("?", text.split(": ")[0])

@@ -13,12 +13,17 @@ an override that calls the one above it finds the instrumentation suppressed, as
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
+from opentelemetry import context as current_context
+
+from otel_run import report
 from otel_run.instrumentors import sql
+from otel_run.instrumentors.sqlalchemy_database import Databases, is_silent
+from otel_run.instrumentors.sqlalchemy_pool import Pools
 from otel_run.patching.instrumentor import Instrumentor
-from otel_run.patching.wrap import Patch
+from otel_run.patching.wrap import DoesNotFit, Patch
 from otel_run.tracing.call import EVERYTHING, Call, is_suppressed
 
 if TYPE_CHECKING:
@@ -30,18 +35,8 @@ if TYPE_CHECKING:
 
 _UNIT = "instrumentor sqlalchemy"
 
-# Names of dialects that are not the conventions' names of systems.
-_SYSTEMS = {
-    "mssql": "microsoft.sql_server",
-    "oracle": "oracle.db",
-    "redshift": "aws.redshift",
-    "db2": "ibm.db2",
-    "ibm_db_sa": "ibm.db2",
-    "hana": "sap.hana",
-    "firebird": "firebirdsql",
-    "spanner+spanner": "gcp.spanner",
-    "awsathena": "aws.athena",
-}
+# The class through which the asyncpg dialect begins its transactions, and what it calls for that.
+_ASYNCPG, _START = "AsyncAdapt_asyncpg_connection", "_start_transaction"
 
 
 class SqlalchemyInstrumentor(Instrumentor):
@@ -50,19 +45,25 @@ class SqlalchemyInstrumentor(Instrumentor):
     library = "sqlalchemy"
 
     def patches(self, tracer: Tracer) -> Iterable[Patch]:
-        """List the dialects that are loaded, what loads others, and the connecting that makes no spans."""
+        """List the dialects that are loaded, what loads others, and the pools."""
         from sqlalchemy.engine import Engine
         from sqlalchemy.engine.default import DefaultDialect
+        from sqlalchemy.event.attr import _CompoundListener
+        from sqlalchemy.pool import QueuePool
         from sqlalchemy.pool.base import _ConnectionRecord  # type: ignore[attr-defined,unused-ignore]
 
-        watch = _Watch(tracer)
-        self._dialects = _Dialects(watch)
+        databases = Databases()
+        pools = Pools(tracer, databases)
+        watch = _Watch(tracer, databases, pools)
+        self._dialects = _Dialects(watch, databases)
         # All of them, or it is not SQLAlchemy as we know it.
-        for name in watch.methods:
-            Patch(_UNIT, DefaultDialect, name, watch.methods[name])
+        for name, (begin, takes) in watch.methods.items():
+            Patch(_UNIT, DefaultDialect, name, begin, takes)
         yield from self._dialects.fresh(DefaultDialect)
-        yield Patch(_UNIT, Engine, "__init__", self._dialects.engine_made)
-        yield Patch(_UNIT, _ConnectionRecord, "_ConnectionRecord__connect", watch.connecting)
+        yield Patch(_UNIT, Engine, "__init__", self._dialects.engine_made, "pool dialect url")
+        yield Patch(_UNIT, _ConnectionRecord, "_ConnectionRecord__connect", pools.connect)
+        yield Patch(_UNIT, _CompoundListener, "_exec_w_sync_on_first_run", pools.set_up)
+        yield Patch(_UNIT, QueuePool, "_do_get", pools.wait)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         self._dialects.undo()
@@ -72,138 +73,140 @@ class SqlalchemyInstrumentor(Instrumentor):
 class _Dialects:
     """The classes of dialects, of which each is patched once, when the first engine of it is made."""
 
-    def __init__(self, watch: _Watch) -> None:
+    def __init__(self, watch: _Watch, databases: Databases) -> None:
         self._watch = watch
+        self._databases = databases
         self._seen: set[type] = set()
         self._later: list[Patch] = []
 
     def fresh(self, top: type) -> Iterator[Patch]:
         """Yield the patches for `top` and its subclasses, as far as they are new."""
         for cls in (top, *_below(top)):
-            if cls not in self._seen:
-                self._seen.add(cls)
-                for name, begin in self._watch.methods.items():
-                    if name in vars(cls):
-                        yield Patch(_UNIT, cls, name, begin)
+            # The interfaces are never called, and their arguments were others in 1.4.
+            if cls in self._seen or cls.__module__ == "sqlalchemy.engine.interfaces":
+                continue
+            self._seen.add(cls)
+            for name, (begin, takes) in self._watch.methods.items():
+                if name in vars(cls):
+                    yield from _if_it_fits(cls, name, begin, takes)
+            connection = getattr(sys.modules.get(cls.__module__), _ASYNCPG, None)
+            if isinstance(connection, type) and connection not in self._seen:
+                self._seen.add(connection)
+                yield from _if_it_fits(connection, _START, self._watch.start_transaction)
 
     def engine_made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        dialect = args[2] if len(args) > 2 else kwargs.get("dialect")
+        dialect = _argument(args, kwargs, 2, "dialect")
         for cls in type(dialect).__mro__[:-1]:
             if cls not in self._seen:
                 for patch in self.fresh(cls):
                     patch.apply()
                     self._later.append(patch)
+        self._databases.engine_made(dialect, _argument(args, kwargs, 3, "url"))
         return None
 
     def undo(self) -> None:
         for patch in reversed(self._later):
             patch.undo()
+        self._later.clear()
+
+
+def _if_it_fits(cls: type, name: str, begin: Begin, takes: str = "") -> Iterator[Patch]:
+    """Yield the patch of one method of one dialect; another's being of another shape is no reason to leave all."""
+    try:
+        patch = Patch(_UNIT, cls, name, begin, takes)
+    except DoesNotFit as why:
+        report.note(_UNIT, "left a dialect's method alone", str(why))
+    else:
+        yield patch
 
 
 def _below(cls: type) -> Iterator[type]:
     subclass: type
-    for subclass in cls.__subclasses__():
+    # Not cls.__subclasses__(): of a metaclass it would be an unbound method.
+    for subclass in type.__subclasses__(cls):
         yield subclass
         yield from _below(subclass)
+
+
+class _Statement(Call):
+    """The call of one statement, of which what is below may say that it begins with a BEGIN."""
+
+    __slots__ = ("database",)
+
+    database: sql.Database
 
 
 class _Watch:
     """What happens before and after each method of a dialect."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, databases: Databases, pools: Pools) -> None:
         self._tracer = tracer
-        # One dialect belongs to one engine, and so to one database.
-        self._databases: WeakKeyDictionary[Any, sql.Database] = WeakKeyDictionary()
-        self.methods: dict[str, Begin] = {
-            "do_execute": self._execute,
-            "do_executemany": self._executemany,
-            "do_execute_no_params": self._execute_no_params,
-            "do_commit": self._ending("COMMIT"),
-            "do_rollback": self._ending("ROLLBACK"),
+        self._databases = databases
+        # Name, what watches it, and the arguments it relies on.
+        statement = "cursor statement parameters context"
+        self.methods: dict[str, tuple[Begin, str]] = {
+            "do_execute": (self._execute, statement),
+            "do_executemany": (self._executemany, statement),
+            "do_execute_no_params": (self._execute_no_params, "cursor statement context"),
+            "do_commit": (self._ending("COMMIT"), ""),
+            "do_rollback": (self._ending("ROLLBACK"), ""),
+            "do_ping": (pools.ping, ""),
         }
 
     # The arguments of the first: (dialect, cursor, statement, parameters, context).
 
     def _execute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return self._run(args, _argument(args, kwargs, 4, "context"))
+        return self._run(args, kwargs, _argument(args, kwargs, 4, "context"))
 
     def _executemany(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return self._run(args, _argument(args, kwargs, 4, "context"), len(_argument(args, kwargs, 3, "parameters")))
+        sets = _argument(args, kwargs, 3, "parameters")
+        batch = len(sets) if hasattr(sets, "__len__") else None
+        return self._run(args, kwargs, _argument(args, kwargs, 4, "context"), batch)
 
     def _execute_no_params(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return self._run(args, _argument(args, kwargs, 3, "context"))
+        return self._run(args, kwargs, _argument(args, kwargs, 3, "context"))
 
-    def _run(self, args: tuple[Any, ...], context: Any, batch: int | None = None) -> Finish | None:
-        if is_suppressed(EVERYTHING):
+    def _run(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any, batch: int | None = None
+    ) -> Finish | None:
+        if is_suppressed(sql.INSIDE_POOL):
             return None
-        return self._call(*self._database(args[0], context).describe(args[2], batch))
+        database = self._databases.of(args[0], context)
+        name, attributes = database.describe(_argument(args, kwargs, 2, "statement"), batch)
+        call = _Statement(self._tracer, name, attributes, suppress=EVERYTHING, entry=sql.STATEMENT)
+        call.database = database
+        return lambda _result, error: sql.end(call, error)
 
     def _ending(self, command: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Finish | None]:
-        def begin(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
-            dialect, connection = args[:2]
-            if is_suppressed(EVERYTHING) or _is_idle(connection):
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+            # Dialects call their argument what they like.
+            connection = args[1] if len(args) > 1 else next(iter(kwargs.values()), None)
+            if is_suppressed(sql.INSIDE_POOL) or is_silent(command, connection):
                 return None
-            return self._call(*self._database(dialect, None).describe_call(command))
+            name, attributes = self._databases.of(args[0]).describe_call(command)
+            call = Call(self._tracer, name, attributes, suppress=EVERYTHING)
+            return lambda _result, error: sql.end(call, error)
 
         return begin
 
-    def _call(self, name: str, attributes: sql.Attributes) -> Finish:
-        call = Call(self._tracer, name, attributes, suppress=EVERYTHING)
-        return lambda _result, error: sql.end(call, error)
+    def start_transaction(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+        """Watch the asyncpg dialect send BEGIN, inside the call that runs the first statement.
 
-    def connecting(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
-        """Keep quiet while a pool connects: the dialect's probes of version and settings are no query of anybody's."""
-        from opentelemetry import context
+        It becomes the statement's elder sibling. psycopg's instrumentor does the same for psycopg. psycopg2 and
+        pg8000 send theirs unseen: below Python the one, in code that has had many shapes the other. SQLite's
+        goes to no server.
+        """
+        call = current_context.get_value(sql.STATEMENT)
+        if not isinstance(call, _Statement) or getattr(args[0], "isolation_level", None) == "autocommit":
+            return None
+        name, attributes = call.database.describe_call("BEGIN")
+        begin = Call(self._tracer, name, attributes, current=False, parent=call.parent)
 
-        token = context.attach(context.set_value(EVERYTHING, True))
-        return lambda _result, _error: context.detach(token)
+        def finish(_result: Any, error: BaseException | None) -> None:
+            sql.end(begin, error)
+            call.restart()
 
-    def _database(self, dialect: Any, context: Any) -> sql.Database:
-        found = self._databases.get(dialect)
-        if found is None:
-            found = _database(dialect, context)
-            # COMMIT has no context to ask. It follows a statement, which has one; if not, it is not remembered.
-            if context is not None:
-                self._databases[dialect] = found
-        return found
-
-
-def _database(dialect: Any, context: Any) -> sql.Database:
-    system = "mariadb" if getattr(dialect, "is_mariadb", False) else _SYSTEMS.get(dialect.name, dialect.name)
-    if context is None:
-        return sql.database(system)
-    connection = context.root_connection
-    url = connection.engine.url
-    if system == "sqlite":
-        # A URI may carry a key: file:x.db?key=...
-        return sql.database(system, (url.database or ":memory:").partition("?")[0])
-    # With `creator=` and for libpq's defaults the URL is silent, but PostgreSQL's drivers know.
-    info = getattr(_driver_connection(connection.connection), "info", None)
-    address = url.host or getattr(info, "host", None)
-    port = url.port or getattr(info, "port", None)
-    return sql.database(system, url.database or getattr(info, "dbname", None), address, port)
-
-
-def _driver_connection(connection: Any) -> Any:
-    """Return what the driver itself made, below the pool's wrapper and the wrapper for asyncio."""
-    for name in ("driver_connection", "dbapi_connection"):
-        found = getattr(connection, name, None)
-        if found is not None:
-            return found
-    return connection
-
-
-def _is_idle(connection: Any) -> bool:
-    """Tell whether no transaction is open, so that the driver will not bother the server with its end."""
-    driver = _driver_connection(connection)
-    status = getattr(getattr(driver, "info", None), "transaction_status", None)  # psycopg, psycopg2
-    if status is not None:
-        return bool(status == 0)
-    for name in ("in_transaction", "is_in_transaction"):  # sqlite3, aiosqlite; asyncpg
-        found = getattr(driver, name, None)
-        if found is not None:
-            return not (found() if callable(found) else found)
-    return False
+        return finish
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,9 @@ def is_suppressed(key: str) -> bool:
 class Call:
     """One CLIENT span, current until `end`. `suppress` silences instrumentors below it.
 
+    With `parent` that is the context around it, in place of the current one.
+    With `entry` the call itself is in the context under that key, for instrumentors below that have a say in it.
+
     With `current=False` it is never the current one: for calls that run in pieces (generators that a driver
     resumes, a COPY with the program's code in the middle), where what is made current in one piece could not
     be taken back in another.
@@ -44,17 +49,22 @@ class Call:
         attributes: Mapping[str, AttributeValue],
         suppress: str | None = None,
         current: bool = True,
+        entry: str | None = None,
+        parent: Context | None = None,
     ) -> None:
         # All attributes that are known go in at the start: samplers see nothing else.
         # The context around the call: what a sibling of this span has for a parent.
-        self.parent = context.get_current()
-        self.span: Span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self.parent = context.get_current() if parent is None else parent
+        self.span: Span = tracer.start_span(name, self.parent, SpanKind.CLIENT, attributes)
         self._token = None
         if current:
-            inner = set_span_in_context(self.span, self.parent)
+            entries: dict[str, object] = {_SPAN_KEY: self.span}
             if suppress is not None:
-                inner = context.set_value(suppress, True, inner)
-            self._token = context.attach(inner)
+                entries[suppress] = True
+            if entry is not None:
+                entries[entry] = self
+            # One copy, where set_value() would make one for each entry.
+            self._token = context.attach(Context(self.parent, **entries))
 
     def leave(self) -> None:
         """Stop being current, and go on: what is left of the call runs in pieces, or not in our sight."""
@@ -62,14 +72,27 @@ class Call:
         if token is not None:
             context.detach(token)
 
-    def end(self, error: BaseException | None = None, message: str | None = None) -> None:
-        """End the span. `error` marks it, with `message` as its masked text; a cancelled call is no error.
+    def restart(self) -> None:
+        """Start the span now: what went before it, below this very call, has become a span of its own."""
+        span: Any = self.span
+        # The SDK's alone can be moved; another's is a little too long.
+        if hasattr(span, "_start_time"):
+            span._start_time = time.time_ns()
+
+    def end(self, error: BaseException | None = None, message: str | None = None, at: int | None = None) -> None:
+        """End the span, now or `at` (ns since the epoch). `error` marks it, with `message` as its masked text.
+
+        A cancelled call is no error.
 
         The exception event has no stack trace: the text that ends one may hold the values that
         `message` was masked of, and the program's own handling of the error has it anyway.
         """
-        self.leave()
         span = self.span
+        if isinstance(error, GeneratorExit) and context.get_current().get(_SPAN_KEY) is not span:
+            # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore,
+            # and OpenTelemetry would log a traceback.
+            self._token = None
+        self.leave()
         if error is not None and span.is_recording() and not is_cancellation(error):
             name = error_type(error)
             span.set_attribute("error.type", name)
@@ -77,8 +100,8 @@ class Call:
             event = {"exception.type": name}
             if message:
                 event["exception.message"] = message
-            span.add_event("exception", event)
-        span.end()
+            span.add_event("exception", event, at)
+        span.end(at)
 
 
 def error_type(error: BaseException) -> str:
