@@ -14,7 +14,7 @@ import pytest
 from otel_run.command.demo import servers
 from servers.program import Traced
 from servers.receiver import Receiver, receive
-from servers.web import Web, serve
+from servers.web import Web, serve, serve_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +46,13 @@ def valkey() -> Iterator[servers.Server]:
 def web() -> Iterator[Web]:
     """Give a real HTTP server; see servers/web.py for its paths."""
     with serve() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Iterator[Web]:
+    """Give a forward proxy for plain HTTP."""
+    with serve_proxy() as server:
         yield server
 
 

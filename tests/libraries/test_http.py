@@ -16,6 +16,9 @@ from otel_run.instrumentors.http import Answer, HttpClient, server_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.program import Traced
+    from servers.web import Web
+
 
 @pytest.mark.parametrize(
     ("url", "server"),
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
         ("http+unix://%2Fvar%2Frun%2FDocker.sock/info", ("/var/run/Docker.sock", None)),
         ("http+docker://localhost/info", ("localhost", None)),
         ("http://host:port/", (None, None)),
+        ("http://a/", ("a", 80)),
+        ("http://host?x", ("host", 80)),
+        ("http://host#x", ("host", 80)),
         ("http://[/", (None, None)),
     ],
 )
@@ -57,10 +63,10 @@ def test_a_response_that_cannot_be_read_still_ends_the_span(spans: InMemorySpanE
     def read(response: object) -> Answer:
         raise LookupError("strange response")
 
-    finish = _client(spans, read).begin("GET", "http://host/", {})
-    assert finish is not None
+    exchange = _client(spans, read).begin("GET", "http://host/", {})
+    assert exchange is not None
     with pytest.raises(LookupError):
-        finish(object(), None)
+        exchange.finish(object(), None)
     assert _only(spans).name == "GET"
 
 
@@ -69,10 +75,10 @@ def test_an_exception_that_has_no_text_still_ends_the_span(spans: InMemorySpanEx
         def __str__(self) -> str:
             raise LookupError("no text")
 
-    finish = _client(spans, None).begin("GET", "http://host/", {})
-    assert finish is not None
+    exchange = _client(spans, None).begin("GET", "http://host/", {})
+    assert exchange is not None
     with pytest.raises(LookupError):
-        finish(None, MuteError())
+        exchange.finish(None, MuteError())
     assert _only(spans).attributes is not None
     assert str(_only(spans).attributes["error.type"]).endswith("MuteError")  # type: ignore[index]
 
@@ -81,9 +87,9 @@ def test_headers_that_take_no_context_do_not_cost_the_span(spans: InMemorySpanEx
     from types import MappingProxyType
 
     headers: Any = MappingProxyType({"a": "b"})
-    finish = _client(spans, lambda response: Answer(200, None, {})).begin("GET", "http://host/", headers)
-    assert finish is not None
-    finish(object(), None)
+    exchange = _client(spans, lambda response: Answer(200, None, {})).begin("GET", "http://host/", headers)
+    assert exchange is not None
+    exchange.finish(object(), None)
     assert _only(spans).attributes == {
         "http.request.method": "GET",
         "url.full": "http://host/",
@@ -95,10 +101,10 @@ def test_headers_that_take_no_context_do_not_cost_the_span(spans: InMemorySpanEx
 
 def test_a_response_is_not_read_for_a_span_that_is_not_recorded(spans: InMemorySpanExporter) -> None:
     headers: dict[str, str] = {}
-    finish = _client(spans, None, sampler=ALWAYS_OFF).begin("GET", "http://host/", headers)
-    assert finish is not None
+    exchange = _client(spans, None, sampler=ALWAYS_OFF).begin("GET", "http://host/", headers)
+    assert exchange is not None
     current = trace.get_current_span().get_span_context()
-    finish(object(), None)  # `read` is None: calling it would fail
+    exchange.finish(object(), None)  # `read` is None: calling it would fail
     assert list(headers) == ["traceparent"]
     version, trace_id, span_id, flags = headers["traceparent"].split("-")
     assert (version, int(trace_id, 16), int(span_id, 16)) == ("00", current.trace_id, current.span_id)
@@ -109,3 +115,58 @@ def test_what_is_not_http_gets_no_span(spans: InMemorySpanExporter) -> None:
     headers: dict[str, str] = {}
     assert _client(spans, None).begin("GET", "file:///etc/hosts", headers) is None
     assert headers == {}
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_nothing_is_masked_where_the_user_said_off(library: str, web: Web, traced: Traced) -> None:
+    run = traced(
+        f"""
+        import sys
+        import {library} as library
+
+        library.get(sys.argv[1], headers={{"X-Api-Key": "shown"}})
+        try:
+            library.get("http://user:shown@127.0.0.1:1/?token=shown")
+        except Exception as error:
+            print(error)
+        """,
+        f"http://user:shown@{web.host}:{web.port}/echo?token=shown",
+        env={
+            "OTEL_RUN_REDACT": "off",
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "x-api-key",
+            "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS": "key",
+        },
+    )
+    answered, refused = run.spans
+    assert answered.attributes["url.full"] == f"http://user:shown@{web.host}:{web.port}/echo?token=shown"
+    assert answered.attributes["http.request.header.x-api-key"] == ["shown"]
+    assert refused.attributes["url.full"] == "http://user:shown@127.0.0.1:1/?token=shown"
+    assert refused.status_message == run.stdout.strip()
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_a_template_names_the_span_and_samplers_see_it(library: str, web: Web, traced: Traced) -> None:
+    run = traced(
+        f"""
+        import sys
+        import {library} as library
+
+        library.get(sys.argv[1] + "/status/204")
+        library.request("BREW", sys.argv[1] + "/status/418?a=b")
+        library.get(sys.argv[1] + "/echo")
+        """,
+        web.url,
+        env={"OTEL_RUN_URL_TEMPLATES": f"{web.url}/status/{{code}},/status/*,/nothing"},
+    )
+    assert [(span.name, span.attributes.get("url.template")) for span in run.spans] == [
+        ("GET /status/{code}", "/status/{code}"),
+        ("HTTP /status/{code}", "/status/{code}"),
+        ("GET", None),
+    ]
+
+
+def test_the_peer_of_a_unix_socket_is_its_path() -> None:
+    client = HttpClient(TracerProvider().get_tracer("test"), (), lambda response: Answer(200, None, {}))
+    assert client.describe_peer("/run/docker.sock") == {"network.peer.address": "/run/docker.sock"}
+    assert client.describe_peer(b"\0docker") == {"network.peer.address": "\0docker"}
+    assert client.describe_peer(("::1", 80, 0, 0)) == {"network.peer.address": "::1", "network.peer.port": 80}

@@ -1,13 +1,14 @@
 """What all HTTP clients share: one CLIENT span for each request on the wire, and its attributes.
 
-A library's file says where one request goes out and how to read it; names, attributes, status and
-propagation stand here once. Source: OpenTelemetry semantic conventions, "HTTP client span" (stable),
-and for the old names "HTTP" as of 1.20. Nothing here imports an HTTP library.
+A library's file says where one request goes out and how to read it; names, attributes and status stand here
+once. Source: OpenTelemetry semantic conventions, "HTTP client span" (stable), and for the old names "HTTP" as
+of 1.20. Nothing here imports an HTTP library.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -15,20 +16,18 @@ from opentelemetry import propagate
 from opentelemetry.trace import Status, StatusCode
 
 from otel_run import settings
-from otel_run.boundary import contained
-from otel_run.masking.url import is_secret, mask
-from otel_run.tracing.call import HTTP, Call, is_suppressed
+from otel_run.instrumentors.http_exchange import Exchange
+from otel_run.instrumentors.http_headers import HeaderCapture
+from otel_run.instrumentors.url_template import DEFAULT_PORTS, UrlTemplates
+from otel_run.masking.url import mask
+from otel_run.tracing.call import HTTP, is_suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-    from opentelemetry.trace import Tracer
-    from opentelemetry.util.types import AttributeValue
+    from opentelemetry.trace import Span, Tracer
 
-    Attributes = dict[str, AttributeValue]
-    Finish = Callable[[Any, "BaseException | None"], None]
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
+    from otel_run.instrumentors.http_headers import Attributes
 
 
 class Answer(NamedTuple):
@@ -37,6 +36,8 @@ class Answer(NamedTuple):
     status: int | None
     version: str | None
     headers: Mapping[str, str]
+    peer: Any = None  # the address of the socket's other end, as `getpeername` gives it
+    body: object = None  # what is going to be read, if the library may still read it
 
 
 class HttpClient:
@@ -44,44 +45,46 @@ class HttpClient:
 
     def __init__(self, tracer: Tracer, excluded_urls: Iterable[str], read: Callable[[Any], Answer]) -> None:
         current = settings.current()
-        self._tracer = tracer
-        self._read = read
+        self.tracer = tracer
+        self.read = read
+        self.inject: Callable[[MutableMapping[str, str]], None] = propagate.inject
+        self.mask: Callable[[str], str] = mask if current.masks() else str
         # Each by itself: joined into one, an inline flag such as (?i) would be an error.
         self._excluded = [re.compile(pattern) for pattern in excluded_urls]
         self._methods = frozenset(current.http_known_methods)
         self._all_methods = current.http_capture_all_methods
         self._old_names = "http/dup" in current.semconv_opt_in
-        self._request_headers = _ignoring_case(current.capture_client_request_headers)
-        self._response_headers = _ignoring_case(current.capture_client_response_headers)
-        self._masked_headers = _ignoring_case(current.sanitize_header_fields)
+        self.resend_names = ("http.request.resend_count", *(("http.resend_count",) if self._old_names else ()))
+        self._headers = HeaderCapture(current)
+        self._templates = UrlTemplates(current.url_templates) if current.url_templates else None
 
-    def begin(self, method: str, url: str, headers: MutableMapping[str, str] | None) -> Finish | None:
-        """Start the span of one request, put its context into `headers`; return what is to be called with the outcome.
+    def begin(
+        self, method: str, url: str, headers: MutableMapping[str, str] | None, request: object = None
+    ) -> Exchange | None:
+        """Start the span of one request and put its context into `headers`; return what takes the outcome.
 
-        None: no span is wanted, and the request is left as it is.
+        `request` is the library's object, which tells a resend. None is returned if no span is wanted, and the
+        request is left as it is.
         """
         # "http+unix" and "http+docker" are HTTP too; an adapter for "file" or "s3" is not.
         if is_suppressed(HTTP) or url[:4].lower() != "http":
             return None
-        if any(pattern.search(url) for pattern in self._excluded):
+        if self._excluded and any(pattern.search(url) for pattern in self._excluded):
             return None
         attributes = self._describe_request(method, url)
-        if self._request_headers and headers is not None:
-            attributes.update(self._capture("http.request.header.", self._request_headers, headers))
-        known = attributes["http.request.method"]
-        call = Call(self._tracer, "HTTP" if known == "_OTHER" else method, attributes, suppress=HTTP)
-        if headers is not None:
-            # Contained by itself: after the span has become current, `finish` must be returned.
-            contained("propagators", propagate.inject, headers)
-
-        def finish(response: Any, error: BaseException | None) -> None:
-            self._end(call, response, error)
-
-        return finish
+        if headers is not None and self._headers.of_requests:
+            attributes.update(self._headers.of_request(headers))
+        name = "HTTP" if "http.request.method_original" in attributes else method
+        if self._templates is not None:
+            template = self._templates.of(url)
+            if template is not None:
+                attributes["url.template"] = template
+                name = f"{name} {template}"
+        return Exchange(self, request, name, attributes, headers)
 
     def _describe_request(self, method: str, url: str) -> Attributes:
         known = method if self._all_methods or method in self._methods else "_OTHER"
-        shown = mask(url)
+        shown = self.mask(url)
         address, port = server_of(url)
         attributes: Attributes = {"http.request.method": known, "url.full": shown}
         if known != method:
@@ -98,19 +101,8 @@ class HttpClient:
                 attributes["net.peer.port"] = port
         return attributes
 
-    def _end(self, call: Call, response: Any, error: BaseException | None) -> None:
-        message = None
-        try:
-            if call.span.is_recording():
-                if error is not None:
-                    message = mask(str(error))
-                elif response is not None:
-                    self._describe_response(call, self._read(response))
-        finally:
-            # Whatever a strange response or exception did to us, the context must be what it was before.
-            call.end(error, message)
-
-    def _describe_response(self, call: Call, answer: Answer) -> None:
+    def describe_response(self, span: Span, answer: Answer, peer: Any = None) -> None:
+        """Tell `span` what came back, and from where."""
         attributes: Attributes = {}
         if answer.status is not None:
             attributes["http.response.status_code"] = answer.status
@@ -119,47 +111,51 @@ class HttpClient:
             if answer.status >= 400:
                 attributes["error.type"] = str(answer.status)
                 # The conventions want no description: the status code says it.
-                call.span.set_status(Status(StatusCode.ERROR))
+                span.set_status(Status(StatusCode.ERROR))
         if answer.version:
             attributes["network.protocol.version"] = answer.version
             if self._old_names:
-                attributes["http.flavor"] = answer.version
-        if self._response_headers:
-            attributes.update(self._capture("http.response.header.", self._response_headers, answer.headers))
-        call.span.set_attributes(attributes)
+                attributes["http.flavor"] = attributes["net.protocol.version"] = answer.version
+        peer = answer.peer or peer
+        if peer:
+            attributes.update(self.describe_peer(peer))
+        if self._headers.of_responses:
+            attributes.update(self._headers.of_response(answer.headers))
+        span.set_attributes(attributes)
 
-    def _capture(self, prefix: str, wanted: list[re.Pattern[str]], headers: Mapping[str, str]) -> Attributes:
-        found: dict[str, list[str]] = {}
-        # httpx keeps a header that came twice apart only there.
-        pairs = getattr(headers, "multi_items", headers.items)
-        for name, value in pairs():
-            key = _text(name).lower()
-            if any(pattern.fullmatch(key) for pattern in wanted):
-                found.setdefault(prefix + key, []).append(self._mask_header(key, _text(value)))
-        return dict(found)
-
-    def _mask_header(self, name: str, value: str) -> str:
-        if is_secret(name, value) or any(pattern.search(name) for pattern in self._masked_headers):
-            return "[REDACTED]"
-        # `location` and `referer` hold URLs, with whatever URLs hold.
-        return mask(value)
-
-
-def _ignoring_case(patterns: Iterable[str]) -> list[re.Pattern[str]]:
-    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    def describe_peer(self, peer: Any) -> Attributes:
+        """Return the attributes of a socket's address: a host and a port, or the path of a Unix socket."""
+        if isinstance(peer, (tuple, list)):
+            address, port = peer[:2]
+        else:
+            address, port = (peer.decode("utf-8", "replace") if isinstance(peer, bytes) else str(peer)), None
+        attributes: Attributes = {"network.peer.address": address}
+        if port is not None:
+            attributes["network.peer.port"] = port
+        if self._old_names:
+            attributes["net.sock.peer.addr"] = address
+            if port is not None:
+                attributes["net.sock.peer.port"] = port
+        return attributes
 
 
 def server_of(url: str) -> tuple[str | None, int | None]:
     """Return the host and port that `url` names, with the scheme's own port where it names none."""
+    end = url.find("/", url.find("://") + 3)
+    origin = url if end < 0 else url[:end]
+    # A program asks few servers many times. What may hold a password or a token is not kept.
+    return _server_of(origin) if "@" in origin or "?" in origin else _server_of_known(origin)
+
+
+def _server_of(origin: str) -> tuple[str | None, int | None]:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(origin)
         if "%2f" in parts.netloc.lower():
             # http+unix://%2Frun%2Fdocker.sock: the host is the path of a socket, and its case counts.
             return unquote(parts.netloc.rpartition("@")[2]), None
         return parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None, None
+
+
+_server_of_known = lru_cache(maxsize=256)(_server_of)

@@ -3,7 +3,8 @@
 `_send_single_request` runs once for each: redirects and the requests of an auth flow come through it one
 by one, whatever the transport (mounted, custom, in-process), whenever the client was made, and also where
 a subclass overrides `send`. Transports would be public, but each class of them would have to be patched,
-and they wrap one another. It returns with the headers; the body is read later.
+and they wrap one another. It returns with the headers. `send` tells what belongs together, and whether the
+library reads the body: it then does so with `Response.read` or `aread`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_run import settings
+from otel_run.instrumentors import http_chain
 from otel_run.instrumentors.http import Answer, HttpClient
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Patch
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
-    from otel_run.instrumentors.http import Finish
+    from otel_run.patching.wrap import Finish
 
 UNIT = "instrumentor httpx"
 
@@ -38,15 +40,42 @@ class HttpxInstrumentor(Instrumentor):
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
             request = args[1] if len(args) > 1 else kwargs["request"]
-            return client.begin(request.method, str(request.url), request.headers)
+            exchange = client.begin(request.method, str(request.url), request.headers, request)
+            return exchange.finish if exchange is not None else None
 
+        both = (httpx.Client, httpx.AsyncClient)
         return [
-            Patch(UNIT, httpx.Client, "_send_single_request", begin),
-            Patch(UNIT, httpx.AsyncClient, "_send_single_request", begin),
+            *(Patch(UNIT, cls, "send", _begin_call, takes="request") for cls in both),
+            *(Patch(UNIT, cls, "_build_redirect_request", _begin_redirect, takes="request response") for cls in both),
+            *(Patch(UNIT, cls, "_send_single_request", begin, takes="request") for cls in both),
+            *(Patch(UNIT, httpx.Response, name, _begin_body) for name in ("read", "aread")),
         ]
+
+
+def _begin_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+    request = args[1] if len(args) > 1 else kwargs.get("request")
+    return http_chain.begin(request, reads_body=not kwargs.get("stream", False))
+
+
+def _begin_redirect(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+    return http_chain.begin_derivation(args[1] if len(args) > 1 else kwargs.get("request"))
+
+
+def _begin_body(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+    chain = http_chain.current()
+    exchange = chain.exchange if chain is not None else None
+    return exchange.end_of_body if exchange is not None and exchange.awaited is args[0] else None
 
 
 def _read(response: Any) -> Answer:
     # Not `response.http_version`: it answers HTTP/1.1 for a transport that does not say.
     version = response.extensions.get("http_version", b"").decode("ascii", "replace").removeprefix("HTTP/")
-    return Answer(response.status_code, version or None, response.headers)
+    return Answer(response.status_code, version or None, response.headers, _peer(response), body=response)
+
+
+def _peer(response: Any) -> Any:
+    tell = getattr(response.extensions.get("network_stream"), "get_extra_info", None)
+    try:
+        return tell("server_addr") if tell is not None else None
+    except (OSError, AttributeError):
+        return None  # closed, or not a socket

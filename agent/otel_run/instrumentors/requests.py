@@ -1,9 +1,10 @@
-"""requests: a CLIENT span for each request that an adapter sends.
+"""requests: a CLIENT span for each request that an adapter sends, and for each that urllib3 sends again below it.
 
 `Session.send` would be the usual place, but it does not see the wire: for a redirect it calls itself, so
 that the second request would be made inside the span of the first, and a digest login sends its second
 request by the adapter, past the session. `HTTPAdapter.send` is called once for each request, whoever
-overrides or mocks the session. It returns with the headers; the body is read later, if at all.
+overrides or mocks the session. It returns with the headers. `Session.send` tells what belongs together, and
+whether the library reads the body: it then does so with `HTTPResponse.stream` of urllib3.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from otel_run import settings
+from otel_run.instrumentors import http_chain
 from otel_run.instrumentors.http import Answer, HttpClient
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Patch
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
-    from otel_run.instrumentors.http import Finish
+    from otel_run.patching.wrap import Begin, Finish
 
 UNIT = "instrumentor requests"
 
@@ -38,26 +40,18 @@ class RequestsInstrumentor(Instrumentor):
     library = "requests"
 
     def patches(self, tracer: Tracer) -> Iterable[Patch]:
-        """Return the patches of the adapter and of the place where a session chooses one."""
-        from requests import adapters, sessions
+        """Return the patches of the session, of the adapter, and of urllib3 below."""
+        from requests import adapters, models, sessions
+        from urllib3 import connectionpool, response
 
         client = HttpClient(tracer, settings.current().requests_excluded_urls, _read)
-
-        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-            request = args[1] if len(args) > 1 else kwargs.get("request")
-            method, url = getattr(request, "method", None), getattr(request, "url", None)
-            if not isinstance(method, str) or not isinstance(url, str):
-                return None  # not a prepared request: requests will say so
-            return client.begin(method, url, getattr(request, "headers", None))
-
+        begin = _begin_by(client, adapters.HTTPAdapter)
         looked_at: weakref.WeakSet[type] = weakref.WeakSet()
         senders: set[type] = {adapters.HTTPAdapter}
 
-        def look_at(adapter: Any, _error: BaseException | None) -> None:
-            if adapter is None or type(adapter) in looked_at:
-                return
-            looked_at.add(type(adapter))
-            sender = _sender(type(adapter))
+        def look_at(kind: type) -> None:
+            looked_at.add(kind)
+            sender = _sender(kind)
             if sender is None or sender in senders or len(senders) >= MOST_SENDERS:
                 return
             senders.add(sender)
@@ -65,14 +59,94 @@ class RequestsInstrumentor(Instrumentor):
             patch.apply()
             self._applied.append(patch)
 
-        def begin_choice(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
-            return look_at
+        def begin_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+            session = args[0]
+            # At every call, so that a session made, or an adapter mounted, before us is seen too.
+            for adapter in tuple(getattr(session, "adapters", {}).values()):
+                if type(adapter) is not adapters.HTTPAdapter and type(adapter) not in looked_at:
+                    look_at(type(adapter))
+            streams = kwargs["stream"] if "stream" in kwargs else getattr(session, "stream", False)
+            return http_chain.begin(args[1] if len(args) > 1 else kwargs.get("request"), reads_body=not streams)
 
         return [
-            Patch(UNIT, adapters.HTTPAdapter, "send", begin),
-            # Asked for every request, so that a session made, or an adapter mounted, before us is seen too.
-            Patch(UNIT, sessions.Session, "get_adapter", begin_choice),
+            Patch(UNIT, sessions.Session, "send", begin_call, takes="request"),
+            Patch(UNIT, models.PreparedRequest, "copy", _begin_copy),
+            Patch(UNIT, adapters.HTTPAdapter, "send", begin, takes="request"),
+            Patch(UNIT, connectionpool.HTTPConnectionPool, "_make_request", _begin_attempt, takes="conn method url"),
+            Patch(UNIT, response.HTTPResponse, "stream", _begin_body),
         ]
+
+
+def _begin_by(client: HttpClient, own: type) -> Begin:
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+        request = args[1] if len(args) > 1 else kwargs.get("request")
+        method, url = getattr(request, "method", None), getattr(request, "url", None)
+        if not isinstance(method, str) or not isinstance(url, str):
+            return None  # not a prepared request: requests will say so
+        # An adapter that is used without a session: what urllib3 sends again must find the first.
+        chain = http_chain.Chain(request, reads_body=False) if http_chain.current() is None else None
+        exchange = None
+        try:
+            exchange = client.begin(method, url, getattr(request, "headers", None), request)
+        finally:
+            if exchange is None and chain is not None:
+                chain.close(None, None)
+        if exchange is None:
+            return None
+        # What an adapter of another kind asks urllib3 for may be something else than the request.
+        exchange.has_attempts = isinstance(args[0], own)
+        return exchange.finish if chain is None else _both(exchange.finish, chain.close)
+
+    return begin
+
+
+def _both(first: Finish, second: Finish) -> Finish:
+    def finish(response: Any, error: BaseException | None) -> None:
+        try:
+            first(response, error)
+        finally:
+            second(response, error)
+
+    return finish
+
+
+def _begin_copy(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+    # Redirects and digest logins send a copy of what was sent before.
+    return http_chain.begin_derivation(args[0])
+
+
+def _begin_attempt(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+    chain = http_chain.current()
+    exchange = chain.exchange if chain is not None else None
+    # None: urllib3 is used by somebody else, in the middle of a call of requests or without one.
+    if exchange is None or not exchange.is_on_its_way:
+        return None
+    connection = args[1] if len(args) > 1 else kwargs.get("conn")
+    exchange.begin_attempt(kwargs.get("headers"))
+
+    def finish(response: Any, error: BaseException | None) -> None:
+        exchange.end_attempt(response, error, _peer(connection, response) if exchange.is_recording else None)
+
+    return finish
+
+
+def _begin_body(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+    chain = http_chain.current()
+    exchange = chain.exchange if chain is not None else None
+    return exchange.end_of_body if exchange is not None and exchange.awaited is args[0] else None
+
+
+def _peer(connection: Any, response: Any) -> Any:
+    sock = getattr(connection, "sock", None)
+    if sock is None:
+        # A server that closes after this response: the socket lives on in the file that is read from.
+        raw = getattr(getattr(getattr(response, "_fp", response), "fp", None), "raw", None)
+        sock = getattr(raw, "_sock", None)
+    name = getattr(sock, "getpeername", None)
+    try:
+        return name() if name is not None else None
+    except OSError:
+        return None  # closed or reset
 
 
 def _sender(cls: type) -> type | None:
@@ -89,6 +163,12 @@ def _sender(cls: type) -> type | None:
 
 
 def _read(response: Any) -> Answer:
+    """Read a response of requests, or of urllib3 where that sends again."""
     status = getattr(response, "status_code", None)
-    version = _VERSIONS.get(getattr(getattr(response, "raw", None), "version", None) or 0)
-    return Answer(status if isinstance(status, int) else None, version, getattr(response, "headers", {}))
+    raw = getattr(response, "raw", None) if status is not None else response
+    if status is None:
+        status = getattr(response, "status", None)
+    version = _VERSIONS.get(getattr(raw, "version", None) or 0)
+    # A file of somebody's adapter is read where we can't see the end.
+    body = raw if hasattr(raw, "stream") else None
+    return Answer(status if isinstance(status, int) else None, version, getattr(response, "headers", {}), body=body)

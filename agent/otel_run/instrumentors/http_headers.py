@@ -1,0 +1,65 @@
+"""Headers that the user asked for: the attributes that hold them, with secrets masked.
+
+Source: OpenTelemetry semantic conventions, `http.request.header.<key>`, and the specification's variables
+OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_*.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from otel_run.masking.url import is_secret, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from opentelemetry.util.types import AttributeValue
+
+    from otel_run.settings import Settings
+
+    Attributes = dict[str, AttributeValue]
+
+
+class HeaderCapture:
+    """The headers that are told, by patterns for whole names: `of_requests` and `of_responses`, empty for none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.of_requests = _ignoring_case(settings.capture_client_request_headers)
+        self.of_responses = _ignoring_case(settings.capture_client_response_headers)
+        self._masked = _ignoring_case(settings.sanitize_header_fields)
+        self._masks = settings.masks()
+
+    def of_request(self, headers: Mapping[str, str]) -> Attributes:
+        """Return the attributes of a request's headers."""
+        return self._capture("http.request.header.", self.of_requests, headers)
+
+    def of_response(self, headers: Mapping[str, str]) -> Attributes:
+        """Return the attributes of a response's headers."""
+        return self._capture("http.response.header.", self.of_responses, headers)
+
+    def _capture(self, prefix: str, wanted: list[re.Pattern[str]], headers: Mapping[str, str]) -> Attributes:
+        found: dict[str, list[str]] = {}
+        # httpx keeps a header that came twice apart only there.
+        pairs = getattr(headers, "multi_items", headers.items)
+        for name, value in pairs():
+            key = _text(name).lower()
+            if any(pattern.fullmatch(key) for pattern in wanted):
+                found.setdefault(prefix + key, []).append(self._mask(key, _text(value)))
+        return dict(found)
+
+    def _mask(self, name: str, value: str) -> str:
+        if not self._masks:
+            return value
+        if is_secret(name, value) or any(pattern.search(name) for pattern in self._masked):
+            return "[REDACTED]"
+        # `location` and `referer` hold URLs, with whatever URLs hold.
+        return mask(value)
+
+
+def _ignoring_case(patterns: Iterable[str]) -> list[re.Pattern[str]]:
+    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
