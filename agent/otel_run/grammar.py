@@ -163,6 +163,8 @@ def patterns(given: str, prefix: str = "") -> object:
     for pattern in found:
         try:
             re.compile(pattern.removeprefix(prefix))
+            if pattern == prefix:
+                continue
         except (re.error, OverflowError, RecursionError, Warning):  # Warning: under python -W error
             continue
         good.append(pattern)

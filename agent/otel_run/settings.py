@@ -206,9 +206,9 @@ ROWS = (
     Row("http_capture_all_methods", "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS", grammar.boolean, False, "Record every HTTP method as it is."),
     Row("semconv_opt_in", "OTEL_SEMCONV_STABILITY_OPT_IN", grammar.choices("http http/dup database database/dup gen_ai_latest_experimental", also="code code/dup messaging messaging/dup rpc rpc/dup"), (), "`http/dup` and `database/dup` ask for the old attribute names in addition; instrumentors of others read it too.", "stable names only"),
     Row("url_templates", "OTEL_RUN_URL_TEMPLATES", grammar.words, (), "Paths of URLs that clients call, such as `/users/{id}`, with or without `https://host` before them. The first that fits becomes `url.template` and part of the span's name."),
-    Row("connection_threshold", "OTEL_RUN_CONNECTION_THRESHOLD", grammar.duration, 10, "Milliseconds that connecting to a database, or waiting for a pool, must take to become a span inside a trace."),
+    Row("connection_threshold", "OTEL_RUN_CONNECTION_THRESHOLD", grammar.duration, 10, "Milliseconds that connecting to a database, or waiting for a pool, must take to become a span."),
     Row("redis_keys", "OTEL_RUN_REDIS_KEYS", grammar.choice("show mask"), "show", "`mask` also masks the names of keys in `db.query.text`."),
-    Row("redact", "OTEL_RUN_REDACT", grammar.redactions, (), "Regular expressions of what else must not leave, in any text of a span; `key:REGEX` masks the whole values of attributes, URL parameters and headers with such names. `off` masks nothing at all.", "SQL literals, URL credentials and secret parameters, secret headers"),
+    Row("redact", "OTEL_RUN_REDACT", grammar.redactions, (), "Regular expressions of what else must not leave, in any text of a span; `key:REGEX` masks the whole values of attributes, URL parameters and headers with such names. `off` masks nothing at all. They run in the sending thread; one that backtracks without end stops it and the program.", "SQL literals, URL credentials and secret parameters, secret headers"),
     Row("config_file", "OTEL_CONFIG_FILE", grammar.unsupported("declarative configuration"), None, "Not supported: said, and the variables of this table are used."),
 )  # fmt: skip
 

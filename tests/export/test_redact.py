@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -74,6 +75,7 @@ def _masked(attributes: dict[str, Any], given: str = "", **env: str) -> dict[str
         ("url.full", {}, "http://me:s3cret@h/?a=1", "http://REDACTED:REDACTED@h/?a=1"),
         ("url.full", {}, AWS, "https://s3/b?X-Amz-Signature=REDACTED&X-Amz-Date=d"),
         ("url.query", {}, "token=s3cret&a=1", "token=REDACTED&a=1"),
+        ("url.query", {}, "token=s3cret&next=/a?b", "token=REDACTED&next=/a?b"),
         ("url.path", {}, "/a/b", "/a/b"),
         ("http.url", {}, AWS, "https://s3/b?X-Amz-Signature=REDACTED&X-Amz-Date=d"),
         ("http.target", {}, "/x?api_key=s3cret", "/x?api_key=REDACTED"),
@@ -84,6 +86,20 @@ def _masked(attributes: dict[str, Any], given: str = "", **env: str) -> dict[str
         ("http.response.header.location", {}, ("/x?token=s3cret",), ("/x?token=REDACTED",)),
         ("rpc.grpc.request.metadata.authorization", {}, ("s3cret",), ("[REDACTED]",)),
         ("job.callback", {}, "http://me:s3cret@h/", "http://REDACTED:REDACTED@h/"),
+        ("db.statement", {}, b"SELECT 's3cret'", b"SELECT ?"),
+        ("url.full", {}, b"http://u:s3cret@h/\xff", b"http://REDACTED:REDACTED@h/\xff"),
+        ("job.bytes", {}, b"\xff\xfe", b"\xff\xfe"),
+        ("job.urls", {}, (("http://u:s3cret@h/",), 1), (("http://REDACTED:REDACTED@h/",), 1)),
+        ("job.map", {}, {"url": "http://u:s3cret@h/", "n": 1}, {"url": "http://REDACTED:REDACTED@h/", "n": 1}),
+        ("job.map", {}, {"url.query": "token=s3cret"}, {"url.query": "token=REDACTED"}),
+        ("http.request.header.cookie", {}, {"a": b"s3cret"}, {"a": b"[REDACTED]"}),
+        ("job.path", {}, "/x?token=s3cret", "/x?token=REDACTED"),
+        ("net.peer.name", {}, "u:s3cret@h:1", "REDACTED:REDACTED@h:1"),
+        ("db.connection_string", {}, "u:s3cret@tcp(h:3306)/db", "REDACTED:REDACTED@tcp(h:3306)/db"),
+        ("db.connection_string", {}, "Pwd={a;s3cret};AccountKey=s3cret", "Pwd=REDACTED;AccountKey=REDACTED"),
+        ("db.statement.parameters", {}, "('s3cret', 5)", "(?, ?)"),
+        ("db.query.parameter.0", {}, "s3cret", "?"),
+        ("db.operation.name", {}, "select's3cret'", "select?"),
         ("job.title", {}, "it's 'quoted', 5 = 5", "it's 'quoted', 5 = 5"),
         ("job.number", {}, 5, 5),
         ("job.list", {}, (1, 2), (1, 2)),
@@ -142,6 +158,7 @@ def test_how_many_events_were_dropped_is_still_known() -> None:
         ("GET http://u:s3cret@h/?token=s3cret", "GET http://REDACTED:REDACTED@h/?token=REDACTED"),
         ("GET /x?token=s3cret", "GET /x?token=REDACTED"),
         ("SELECT 's3cret'", "SELECT ?"),
+        ("'s3cret'", "?"),
         ("it's 'mine'", "it's 'mine'"),
     ],
 )
@@ -187,6 +204,42 @@ def test_patterns_of_the_users_mask_in_every_text() -> None:
     assert dict(masked.events[0].attributes or {}) == {"note": "REDACTED"}
     assert dict(masked.links[0].attributes or {}) == {"note": "REDACTED"}
     assert masked.status.description == "REDACTED"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [("a*", "xREDACTEDb REDACTED"), ("|", "xaab REDACTED"), ("(?=a)", "xaab REDACTED"), ("E", "xaab REDACTED"),
+     ("[a-z]", "REDACTEDREDACTEDREDACTEDREDACTED REDACTED"), ("^.", "REDACTEDaab REDACTED")],
+)  # fmt: skip
+def test_a_pattern_that_finds_nothing_or_what_is_masked_already_changes_nothing(pattern: str, shown: str) -> None:
+    assert _masked({"note": "xaab REDACTED"}, pattern) == {"note": shown}
+    assert _masked({"note": shown}, pattern) == {"note": shown}
+
+
+def test_the_description_of_a_span_around_a_database_error_has_none_of_its_values() -> None:
+    text = 'invalid input syntax for type integer: "s3cret"'
+    given = _span(
+        event=("exception", {"exception.type": "psycopg2.errors.InvalidText", "exception.message": text}),
+        status=Status(StatusCode.ERROR, f"InvalidText: {text}"),
+    )
+    assert _gate()(given).status.description == "InvalidText: invalid input syntax for type integer: ?"
+
+
+def test_an_event_is_named_without_secrets_and_the_resource_tells_none() -> None:
+    resource = Resource({"process.command_args": ("app", "postgresql://u:s3cret@h/"), "service.name": "app"})
+    provider, exporter = TracerProvider(resource=resource), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    for _ in range(2):
+        with provider.get_tracer("somebody").start_as_current_span("span") as span:
+            span.add_event("GET http://u:s3cret@h/", {"n": 1})
+    gate = _gate("key:name")
+    first, second = (gate(span) for span in exporter.get_finished_spans())
+    assert first.events[0].name == "GET http://REDACTED:REDACTED@h/"
+    assert first.resource is second.resource
+    assert first.resource.attributes == {
+        **resource.attributes,
+        "process.command_args": ("app", "postgresql://REDACTED:REDACTED@h/"),
+    }
 
 
 def test_patterns_for_names_mask_attributes_parameters_and_headers() -> None:
@@ -235,8 +288,16 @@ def test_a_span_that_cannot_be_masked_leaves_without_any_text(monkeypatch: pytes
     assert (masked.context, masked.kind, masked.attributes) == (given.context, given.kind, {})
 
 
-TEXTS = st.text(st.sampled_from("ab'\"?&=:/@%;1, SELECT-"), max_size=40)
-NAMES = st.sampled_from(["db.statement", "url.full", "url.query", "http.target", "x", "exception.message"])
+TEXTS = st.lists(
+    st.sampled_from(
+        [*"ab'\"?&=:/@%;1, -{}()$\\\n", "SELECT", "token", "password=", "//", "DETAIL: ", "[SQL: ", "RaiseError: "]
+    ),
+    max_size=40,
+).map("".join)
+NAMES = st.sampled_from([
+    "db.statement", "url.full", "url.query", "http.target", "x", "exception.message", "db.connection_string",
+    "server.address", "db.operation", "db.statement.parameters", "db.query.parameter.a", "http.request.header.cookie",
+])  # fmt: skip
 
 
 @given(st.dictionaries(NAMES, TEXTS), TEXTS)

@@ -98,3 +98,63 @@ def test_a_megabyte_is_masked_in_one_go() -> None:
     for part in ("'", '"a', "[SQL: ", "[SQL: x]\n", "DETAIL: \n", "\n", "sqlite3.Error: '"):
         mask(part * 100_000, of_database=True)
         mask(part * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ('invalid input syntax for type integer: "one\ns3cret"\nLINE 1: x',
+         "invalid input syntax for type integer: ?\nLINE 1: ?"),
+        ('invalid input syntax for type integer: "a"s3cret"b"', "invalid input syntax for type integer: ?"),
+        ("Duplicate entry 'O'Brien s3cret' for key 'name'", "Duplicate entry ? for key ?"),
+        ("Cannot insert duplicate key in object 'dbo.t'. The duplicate key value is (s3cret).",
+         "Cannot insert duplicate key in object ?. The duplicate key value is ?."),
+        ("E11000 duplicate key error collection: db.c index: pin_1 dup key: { pin: 731 }",
+         "E11000 duplicate key error collection: db.c index: pin_1 dup key: ?"),
+        ("RaiseException: s3cret happened\ns3cret\nHINT:  s3cret\nCONTEXT:  s3cret",
+         "RaiseException: ?\nHINT: ?\nCONTEXT: ?"),
+        ("(psycopg2.errors.RaiseException) s3cret\n[SQL: SELECT f()]",
+         "(psycopg2.errors.RaiseException) ?\n[SQL: SELECT f()]"),
+    ],
+)  # fmt: skip
+def test_values_with_quotes_or_newlines_in_them_and_messages_of_procedures_do_not_leave(
+    message: str, masked: str
+) -> None:
+    assert mask(message, of_database=True) == masked
+    assert mask(masked, of_database=True) == masked
+
+
+def test_a_message_of_which_a_limit_has_cut_the_end_is_masked_to_its_end() -> None:
+    assert mask("error\n[SQL: INSERT INTO t VALUES ('a'), ('s3cret") == "error\n[SQL: INSERT INTO t VALUES (?), (?"
+    assert mask("Command # 1 (SET k s3cr") == "Command # 1 (SET k ?"
+
+
+def test_the_errors_in_the_trace_of_an_exception_group_are_masked() -> None:
+    text = """  + Exception Group Traceback (most recent call last):
+  |   File "app.py", line 1, in <module>
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "app.py", line 2, in one
+    | asyncpg.exceptions.InvalidTextRepresentationError: invalid input syntax for type integer: "s3cret"
+    | DETAIL:  s3cret
+    +------------------------------------
+"""
+    masked = mask(text)
+    assert masked == text.replace(': "s3cret"', ": ?").replace("DETAIL:  s3cret", "DETAIL: ?")
+
+
+def test_a_password_that_was_taken_for_a_port_does_not_leave() -> None:
+    assert mask("nonnumeric port: 's3cret@host'") == "nonnumeric port: 'REDACTED@host'"
+    assert (
+        mask("ValueError: invalid literal for int() with base 10: 's3cret@host'")
+        == "ValueError: invalid literal for int() with base 10: 'REDACTED@host'"
+    )
+
+
+@pytest.mark.parametrize("part", ["a", "Command # 1 (", "[SQL: a\n", "]\n", "| ", "psycopg.", "//a:b/", '": "', "\n\n"])
+def test_a_long_message_takes_no_longer_than_its_length(part: str) -> None:
+    # Were any pattern quadratic, this test would not end.
+    for before in ("", "@", "[SQL: ", "psycopg.Error: "):
+        mask(before + part * (1_000_000 // len(part)), of_database=True)
+        mask(before + part * (1_000_000 // len(part)))

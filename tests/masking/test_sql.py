@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from otel_run.masking import sql
 from otel_run.masking.sql import mask, read
 
-SYSTEMS = ["other_sql", "postgresql", "mysql", "mariadb", "sqlite", "microsoft.sql_server", "oracle.db", "clickhouse"]
+SYSTEMS = [
+    "other_sql",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "sqlite",
+    "microsoft.sql_server",
+    "oracle.db",
+    "clickhouse",
+    "gcp.bigquery",
+]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,23 @@ def test_literals_become_question_marks_and_the_rest_stays(query: str, expected:
             "oracle.db",
             "SELECT q'[it's]', nq'!x!', v$session.a FROM v$session",
             "SELECT ?, ?, v$session.a FROM v$session",
+        ),
+        ("gcp.bigquery", "SELECT '''it's s3cret''', rb\"\"\"a\"s3cret\"\"\", 'a\\'s3cret'", "SELECT ?, ?, ?"),
+        ("tidb", "SELECT \"s3cret\", 'a\\'s3cret'", "SELECT ?, ?"),
+        (
+            "sqlite",
+            'SELECT "a" FROM "t" WHERE "t"."b" = "t"."c" AND b = "s3cret"',
+            'SELECT "a" FROM "t" WHERE "t"."b" = "t"."c" AND b = ?',
+        ),
+        (
+            "sqlite",
+            'INSERT INTO t ("a") VALUES (NULL, "s3cret") RETURNING "a"',
+            'INSERT INTO t ("a") VALUES (NULL, ?) RETURNING "a"',
+        ),
+        (
+            "sqlite",
+            'SELECT a FROM t WHERE a IN ("s3cret", "b") OR a LIKE "s3cret"',
+            "SELECT a FROM t WHERE a IN (?) OR a LIKE ?",
         ),
     ],
 )
@@ -148,8 +175,10 @@ def test_a_text_is_read_no_further_than_a_span_has_use_for() -> None:
     assert len(sql.describe("SELECT " + "a, " * 100_000).text) == sql.LONGEST
 
 
-@pytest.mark.parametrize("piece", ["'", '""', "$a$", "/*", "/* */", "(", "%(", "1,", "e'\\", "[", "`", "a = 'x' AND "])
-@pytest.mark.parametrize("system", ["postgresql", "mysql", "microsoft.sql_server"])
+@pytest.mark.parametrize(
+    "piece", ["'", '""', "$a$", "/*", "/* */", "(", "%(", "1,", "e'\\", "[", "`", "@", "a = 'x' AND "]
+)
+@pytest.mark.parametrize("system", ["postgresql", "mysql", "microsoft.sql_server", "sqlite", "gcp.bigquery"])
 def test_a_long_text_takes_no_longer_than_its_length(piece: str, system: str) -> None:
     # Were any token quadratic, this test would not end.
     mask(piece * (300_000 // len(piece)), system)

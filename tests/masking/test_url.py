@@ -48,6 +48,19 @@ MASKED = [
     ("http://h/?next=https%3A%2F%2Fu%3Ap%40x%2F", "http://h/?next=REDACTED"),
     ("http://h/?next=%2Fx%253Ftoken%253Dabc", "http://h/?next=REDACTED"),
     ("http://h/?name=a%20b%3Dc", "http://h/?name=a%20b%3Dc"),
+    ("http://h/?odbc=Driver=x;Uid=u;Pwd=abc&a=b", "http://h/?odbc=Driver=x;Uid=u;Pwd=REDACTED&a=b"),
+    ("http://h/?a=token=abc", "http://h/?a=REDACTED"),
+    (
+        "http://h/?password1=a&passwordConfirm=b&code_verifier=c&ticket=ST-1",
+        "http://h/?password1=REDACTED&passwordConfirm=REDACTED&code_verifier=REDACTED&ticket=REDACTED",
+    ),
+    # A password that ought to have been encoded, and a URL without its scheme.
+    ("amqps://me:wo/rd@host/v", "amqps://REDACTED:REDACTED@host/v"),
+    ("redis://:wo#r?d@host:1/0", "redis://REDACTED:REDACTED@host:1/0"),
+    ("http://host:80/p@th", "http://host:80/p@th"),
+    ("http://[::1]:80/p@th", "http://[::1]:80/p@th"),
+    ("//me:word@host/", "//REDACTED:REDACTED@host/"),
+    ("http://host//a@b", "http://host//a@b"),
     # Messages.
     (
         "HTTPConnectionPool(host='h', port=1): no luck with url: /x?token=abc&a=b (Caused by E('refused'))",

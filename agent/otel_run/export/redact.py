@@ -8,21 +8,21 @@ changed, since processors of the program's have it too: what leaves is a copy, i
 
 from __future__ import annotations
 
-import copy
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Status
 
 from otel_run import report
 from otel_run.boundary import contained
-from otel_run.masking import document, error, redis, sql, url
+from otel_run.export import copied
+from otel_run.masking import address, document, error, hide, redis, sql, url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     # Takes a text and the attributes beside it.
     Mask = Callable[[str, Mapping[str, Any]], str]
-
-REDACTED = "REDACTED"
 
 # db.system and db.system.name of what speaks no SQL.
 _COMMANDS = frozenset(("redis", "valkey", "memcached"))
@@ -53,7 +51,17 @@ _HEADERS = (
     "rpc.connect_rpc.request.metadata.",
     "rpc.connect_rpc.response.metadata.",
 )
-_PASSWORD = re.compile(r"(?i)\b(password|passwd|pwd)\s*=\s*(?:'[^']*'?|\"[^\"]*\"?|[^\s;&]*)")
+# Where a host is told, and somebody writes `user:password@host` all the same.
+_ADDRESSES = frozenset((
+    "server.address", "client.address", "net.peer.name", "net.host.name", "net.sock.peer.name", "network.peer.address",
+    "peer.address", "peer.hostname", "peer.service", "http.host", "db.connection_string",
+))  # fmt: skip
+_OPERATIONS = frozenset(("db.operation", "db.operation.name", "db.query.summary"))
+# Values that a statement was given; whoever asks for them gets to know how many there are.
+_PARAMETERS = ("db.query.parameter.", "db.operation.parameter.")
+_BEFORE_QUERY = re.compile(r"[^=]*[?/#:]")
+_WHOSE = ("service.", "telemetry.")
+_NO_TEXT = frozenset((int, float, bool, type(None)))
 _MOST_NAMES = 4096
 
 
@@ -65,15 +73,18 @@ class Gate:
         given = list(patterns)
         self._values = [re.compile(one) for one in given if not one.startswith("key:")]
         self._names = [re.compile(one.removeprefix("key:"), re.IGNORECASE) for one in given if one.startswith("key:")]
+        self._is_plain = not given
         self._masks_keys = masks_keys
         # Attributes have few different names; what to do is decided once for each.
         self._known: dict[str, Mask | None] = {}
+        # The last resource that was seen, and what of it may leave: nearly always there is one.
+        self._resource: tuple[Any, Any] = (None, None)
 
     def __call__(self, span: ReadableSpan) -> ReadableSpan:
         """Return `span`, or a copy of it that may leave the process."""
         masked: ReadableSpan | None = contained("masking", self._mask_span, span)
         # What could not be looked at does not leave; that there was a span, and when, does.
-        return masked if masked is not None else _bare(span)
+        return masked if masked is not None else copied.bare(span)
 
     def _mask_span(self, span: ReadableSpan) -> ReadableSpan:
         attributes: Mapping[str, Any] = span._attributes or {}
@@ -87,15 +98,20 @@ class Gate:
             self._keep_if_changed(fresh, "_links", span._links, attributes)
         description = span._status.description
         if description:
-            shown = self._mask_error(description, attributes)
+            shown = self._mask_description(description, span, attributes)
             if shown != description:
                 fresh["_status"] = Status(span._status.status_code, shown)
         name = self._mask_name(span._name, attributes)
         if name != span._name:
             fresh["_name"] = name
+        seen, resource = self._resource
+        if seen is not span._resource:
+            resource = self._mask_resource(span._resource)
+        if resource is not span._resource:
+            fresh["_resource"] = resource
         if not fresh:
             return span
-        masked = copy.copy(span)
+        masked = copied.copy_of(span)
         vars(masked).update(fresh)
         return masked
 
@@ -105,14 +121,31 @@ class Gate:
         """Put into `fresh` the masked copy of a span's events or links, if anything in them had to be masked."""
         masked = [self._mask_part(part, around) for part in parts]
         if any(one is not other for one, other in zip(masked, parts, strict=True)):
-            fresh[name] = _like(parts, masked)
+            fresh[name] = copied.like(parts, masked)
 
     def _mask_part(self, part: Any, around: Mapping[str, Any]) -> Any:
         changed = self._mask_attributes(part._attributes or {}, around)
-        if changed is None:
+        name = getattr(part, "_name", "")  # links have none
+        shown = self._mask_name(name, around) if name != "exception" else name
+        if changed is None and shown == name:
             return part
-        masked = copy.copy(part)
-        masked._attributes = changed
+        masked = copied.copy_of(part)
+        if changed is not None:
+            masked._attributes = changed
+        if shown != name:
+            masked._name = shown
+        return masked
+
+    def _mask_resource(self, resource: Any) -> Any:
+        attributes = getattr(resource, "_attributes", None) or {}
+        changed = self._mask_attributes(attributes, attributes)
+        masked = resource
+        if changed is not None:
+            masked = copied.copy_of(resource)
+            # Whose spans these are must be known; `key:name` is not meant for it.
+            kept = {name: value for name, value in attributes.items() if name.startswith(_WHOSE)}
+            masked._attributes = BoundedAttributes(attributes={**changed, **kept})
+        self._resource = (resource, masked)
         return masked
 
     def _mask_attributes(self, attributes: Mapping[str, Any], around: Mapping[str, Any]) -> Any:
@@ -121,36 +154,55 @@ class Gate:
         # What is inside: reading a BoundedAttributes item by item costs more than all the rest of this.
         plain: Mapping[str, Any] = getattr(attributes, "_dict", attributes)
         beside = plain if attributes is around else {**around, **plain}
+        is_plain, known = self._is_plain, self._known
         for name, value in plain.items():
-            if isinstance(value, (str, list, tuple)):
-                shown = self._mask_value(name, value, beside)
-                if shown is not value and shown != value:
-                    changed[name] = shown
+            if type(value) in _NO_TEXT:
+                continue
+            # Most texts are of no concern, and need no further look.
+            is_free = is_plain and type(value) is str and known.get(name, "") is None
+            if is_free and "?" not in value and "://" not in value:
+                continue
+            shown = self._mask_value(name, value, beside)
+            if shown is not value and shown != value:
+                changed[name] = shown
         if not changed:
             return None
         masked = {**plain, **changed}
         if not isinstance(attributes, BoundedAttributes):
             return masked
         # Not by its constructor: it would count and check again what has been.
-        bounded = copy.copy(attributes)
+        bounded = copied.copy_of(attributes)
         bounded._dict = masked
         return bounded
 
     def _mask_value(self, name: str, value: Any, beside: Mapping[str, Any]) -> Any:
         if self._names and any(pattern.search(name) for pattern in self._names):
-            return REDACTED if isinstance(value, str) else type(value)([REDACTED])
-        if not isinstance(value, str):
-            return type(value)(self._mask_value(name, one, beside) if isinstance(one, str) else one for one in value)
+            return hide.REDACTED if isinstance(value, (str, bytes, Mapping)) else type(value)([hide.REDACTED])
+        if isinstance(value, str):
+            return self._mask_text(name, value, beside)
+        if isinstance(value, bytes):
+            # What is no text comes back as it was.
+            text = value.decode("utf-8", "surrogateescape")
+            return self._mask_text(name, text, beside).encode("utf-8", "surrogateescape")
+        if isinstance(value, (list, tuple)):
+            parts = (self._mask_value(name, one, beside) for one in value)
+            return list(parts) if isinstance(value, list) else tuple(parts)
+        if isinstance(value, Mapping):
+            is_known = self._mask_of(name) is not None
+            return {key: self._mask_value(name if is_known else key, one, beside) for key, one in value.items()}
+        return value
+
+    def _mask_text(self, name: str, value: str, beside: Mapping[str, Any]) -> str:
         mask = self._mask_of(name)
         if mask is not None:
             value = mask(value, beside)
-        elif "://" in value:
+        elif "://" in value or "?" in value:
             value = url.mask(value)
-        return self._mask_by_patterns(value)
+        return self._mask_by_patterns(value) if self._values else value
 
     def _mask_by_patterns(self, text: str) -> str:
         for pattern in self._values:
-            text = pattern.sub(REDACTED, text)
+            text = hide.hide(pattern, text)
         return text
 
     def _mask_of(self, name: str) -> Mask | None:
@@ -169,8 +221,12 @@ class Gate:
             return self._mask_url
         if name in ("exception.message", "exception.stacktrace"):
             return self._mask_error
-        if name == "db.connection_string":
-            return lambda text, _beside: url.mask(text) if "://" in text else _PASSWORD.sub(r"\1=" + REDACTED, text)
+        if name in _ADDRESSES:
+            return lambda text, _beside: address.mask(text)
+        if name in _OPERATIONS:
+            return self._mask_operation
+        if name == "db.statement.parameters" or name.startswith(_PARAMETERS):
+            return lambda text, _beside: document.mask(text) if text[:1] in ("(", "[", "{") else "?"
         prefix = next((prefix for prefix in _HEADERS if name.startswith(prefix)), None)
         if prefix is not None:
             header = name[len(prefix) :]
@@ -189,50 +245,43 @@ class Gate:
         return _remembered(text, system) if len(text) <= sql.LONGEST_REMEMBERED else sql.mask(text, system)
 
     def _mask_url(self, text: str, _beside: Mapping[str, Any]) -> str:
-        # A query without its `?` is masked as one that has it.
-        masked = url.mask(text) if "?" in text or "://" in text else url.mask_query(text)
+        # A query without its `?` is masked as one that has it: nothing of a URL comes before its first name.
+        masked = url.mask(text) if _BEFORE_QUERY.match(text) else url.mask_query(text)
         for pattern in self._names:
             masked = url.mask_named(masked, pattern.search)
         return masked
 
     def _mask_error(self, text: str, beside: Mapping[str, Any]) -> str:
-        kind = beside.get("exception.type")
-        of_database = (
-            error.is_database_error(str(kind)) if kind else "db.system.name" in beside or "db.system" in beside
-        )
-        masked = error.mask(text, of_database and "Traceback (" not in text)
-        return self._mask_by_patterns(masked)
+        kind = str(beside.get("exception.type") or "")
+        system = beside.get("db.system.name") or beside.get("db.system")
+        of_database = error.is_database_error(kind) if kind else bool(system)
+        system = str(system or "other_sql").lower()
+        return error.mask(text, of_database and "Traceback (" not in text, _SYSTEMS.get(system, system), kind)
+
+    def _mask_description(self, text: str, span: ReadableSpan, attributes: Mapping[str, Any]) -> str:
+        """Mask a status's description, which says what the last event about an exception says."""
+        kind = next((one._attributes.get("exception.type") for one in span._events if one._attributes), None)
+        # It begins with the short name of the class, as that of a class called so begins a message of the database's.
+        beside = {**attributes, "exception.type": kind} if kind and error.is_database_error(str(kind)) else attributes
+        return self._mask_by_patterns(self._mask_error(text, beside))
+
+    def _mask_operation(self, text: str, beside: Mapping[str, Any]) -> str:
+        """Mask what is called a statement's first word, and may be `select'a'`."""
+        return self._mask_statement(text, beside) if "'" in text or "$" in text else text
 
     def _mask_name(self, name: str, attributes: Mapping[str, Any]) -> str:
-        """Mask a span's name: some hold a URL, or are the statement itself."""
-        if name == attributes.get("db.statement") or name == attributes.get("db.query.text"):
+        """Mask a span's name: some hold a URL, are the statement itself or its first word."""
+        statement = attributes.get("db.statement") or attributes.get("db.query.text")
+        if name == statement or ("'" in name and isinstance(statement, str) and name in statement):
             name = self._mask_statement(name, attributes)
         elif "://" in name or "?" in name:
             name = url.mask(name)
-        return self._mask_by_patterns(name)
+        return self._mask_by_patterns(name) if self._values else name
 
 
 @lru_cache(maxsize=2048)
 def _remembered(text: str, system: str) -> str:
     return sql.mask(text, system)
-
-
-def _like(parts: Sequence[Any], masked: list[Any]) -> Sequence[Any]:
-    """Return `masked` as the sequence that `parts` is, which knows how many were dropped."""
-    if not isinstance(parts, BoundedList):
-        return masked
-    bounded = BoundedList.from_seq(len(masked), masked)
-    bounded.dropped = parts.dropped
-    return bounded
-
-
-def _bare(span: ReadableSpan) -> ReadableSpan:
-    """Return a copy of `span` that holds no text of anybody's."""
-    bare = copy.copy(span)
-    vars(bare).update(
-        _name="(could not be masked)", _attributes={}, _events=(), _links=(), _status=Status(span._status.status_code)
-    )
-    return bare
 
 
 def build(found: Settings) -> Callable[[ReadableSpan], ReadableSpan]:

@@ -55,12 +55,18 @@ def _set(systems: str) -> frozenset[str]:
 
 
 # How dialects differ in what is a literal. A database that is not named reads like the standard.
-_BACKSLASH = _set("mysql mariadb clickhouse snowflake databricks bigquery gcp.bigquery hive spark")
-_STRINGS_IN_DOUBLE_QUOTES = _set("mysql mariadb databricks bigquery gcp.bigquery hive spark")
+_LIKE_MYSQL = "mysql mariadb tidb singlestoredb memsql doris starrocks databricks hive spark impala"
+_GOOGLE = "bigquery gcp.bigquery spanner gcp.spanner"
+_BACKSLASH = _set(f"{_LIKE_MYSQL} {_GOOGLE} clickhouse snowflake")
+_STRINGS_IN_DOUBLE_QUOTES = _set(f"{_LIKE_MYSQL} {_GOOGLE}")
+_TRIPLE_QUOTES = _set(_GOOGLE)
+# Takes a name in double quotes that it does not know for a string; where a value is expected, so do we.
+_STRINGS_BY_MISTAKE = _set("sqlite")
+_ENDS_VALUES = _set("ON RETURNING SELECT UPDATE SET FROM WHERE ORDER UNION")
 _BRACKETS = _set("microsoft.sql_server sqlite")
 _DOLLAR_IS_MONEY = _set("microsoft.sql_server")
-_HASH_COMMENTS = _set("mysql mariadb bigquery gcp.bigquery")
-_FLAT_COMMENTS = _set("mysql mariadb sqlite oracle.db snowflake bigquery gcp.bigquery")
+_HASH_COMMENTS = _set(f"mysql mariadb tidb singlestoredb memsql {_GOOGLE}")
+_FLAT_COMMENTS = _set(f"{_LIKE_MYSQL} sqlite oracle.db snowflake {_GOOGLE}")
 _Q_STRINGS = _set("oracle.db other_sql")
 
 _STRING = r"'[^']*(?:''[^']*)*'?"
@@ -90,7 +96,7 @@ def _tokens(system: str) -> list[tuple[str, str]]:
         ("literal", plain),
         ("dollar_quote", r"\$(?:[^\W\d]\w*)?\$"),
         ("colon", r":\w+"),
-        ("marker", r"\?\d*|%[sbt](?!\w)|%\([^()'\"]*\)[a-z]|@+[\w$]+|\$\w+"),
+        ("marker", r"\?\d*|%[sbt](?!\w)|%\([^()'\"]*\)[a-z]|@@?[\w$]+|\$\w+"),
         ("punctuation", r"[(),;.]"),
         ("other", "."),
     ]
@@ -99,6 +105,10 @@ def _tokens(system: str) -> list[tuple[str, str]]:
         first.append(("q_string", r"[nN]?[qQ]'(?=\S)"))
     if system in _STRINGS_IN_DOUBLE_QUOTES:
         first.append(("literal", r'"[^"\\]*(?:(?:""|\\.?)[^"\\]*)*"?'))
+    if system in _TRIPLE_QUOTES:
+        for quote in "'\"":
+            inside = rf"[^\\{quote}]+|\\.?|{quote}(?!{quote}{quote})"
+            first.insert(0, ("literal", rf"(?:[rR][bB]?|[bB][rR]?)?{quote * 3}(?:{inside})*(?:{quote * 3})?"))
     if system in _DOLLAR_IS_MONEY:
         first.append(("literal", r"\$[\d.,]*\d"))
     if system in _HASH_COMMENTS:
@@ -115,6 +125,7 @@ class _Dialect:
         self.methods = [name for name, _ in tokens]
         self.nests_comments = system not in _FLAT_COMMENTS
         # What opens a quoted name; without its end, whatever follows may be a value.
+        self.strings_by_mistake = system in _STRINGS_BY_MISTAKE
         self.openers = "\"'`[" if system in _BRACKETS else "\"'`"
 
 
@@ -141,6 +152,8 @@ class _Scan:
         self._operand_end = -1
         # Where in _out a list of `IN (` begins that holds nothing but literals so far; -1 if there is none.
         self._list = -1
+        # Whether these are the rows behind VALUES.
+        self._lists_values = False
 
     def statement(self) -> Statement:
         text, match = self._text, self._dialect.pattern.match
@@ -167,6 +180,8 @@ class _Scan:
         self._summary.word(word, capitals)
         self._before_last, self._last = self._last, capitals
         self._operand_end, self._list = end, -1
+        if capitals == "VALUES" or (self._lists_values and capitals in _ENDS_VALUES):
+            self._lists_values = capitals == "VALUES"
         return end
 
     def _is_password(self) -> bool:
@@ -174,7 +189,7 @@ class _Scan:
         return self._last == "BY" and self._before_last == "IDENTIFIED"
 
     def _quoted(self, start: int, end: int) -> int:
-        if self._is_password():
+        if self._is_password() or (self._dialect.strings_by_mistake and self._is_value(start, end)):
             return self._literal(start, end)
         name = self._text[start:end]
         self._out.append(name)
@@ -182,6 +197,14 @@ class _Scan:
         self._follow(end)
         self._list = -1
         return end
+
+    def _is_value(self, start: int, end: int) -> bool:
+        """Tell whether a name in double quotes stands where a value is compared or inserted."""
+        if self._text[start] != '"' or self._text[end : end + 1] == ".":
+            return False
+        before = next((part for part in reversed(self._out) if not part.isspace()), "")
+        is_compared = before in ("=", "<", ">") or self._last in ("LIKE", "GLOB", "MATCH", "REGEXP")
+        return is_compared or self._lists_values or self._list >= 0
 
     def _literal(self, _start: int, end: int) -> int:
         self._out.append("?")

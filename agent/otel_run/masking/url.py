@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 # Names are compared in lower case and without - _ . [ ], so that X-Api-Key, api_key and apiKey are one.
 _SECRET_NAMES = {"sig", "auth", "authorization", "proxyauthorization", "cookie", "setcookie", "pass", "sid", "session"}
 _SECRET_NAMES |= {"hmac", "bearer", "otp", "assertion", "clientassertion", "samlresponse", "hdnts", "hdnea"}
+_SECRET_NAMES |= {"authcode", "ticket", "xauth", "xsession"}
 # By its end, since the front varies: X-Amz-Security-Token, client_secret, AWSAccessKeyId, X-Goog-Signature.
 _SECRET_END = re.compile(
-    "(?:token|secret|password|passwd|pwd|passphrase|signature|jwt|credentials?|accesskeyid|sessionid"
-    "|(?:api|access|secret|private)key)$"
+    "(?:token|secret|password|passwd|pwd|passphrase|signature|jwt|credentials?|accesskeyid|sessionid|verifier"
+    r"|passwordconfirm(?:ation)?|(?:api|access|secret|private)key)\d*$"
 )
 # `key` and `code` name secrets (Google's API keys, Azure's function keys, OAuth's codes) and harmless
 # things (?key=user:1, ?code=EUR). The length tells: nobody issues a secret of less than 16 characters.
@@ -48,7 +49,10 @@ def _kind_of(name: str) -> str:
     return "if long" if plain.endswith(_SECRET_IF_LONG) else ""
 
 
-_USERINFO = re.compile(r"://[^/?#\s]*@")
+# Without a scheme only where a URL may begin. A password with `/`, `?` or `#` in it ends at the `@`: a port is digits.
+_USERINFO = re.compile(
+    r"(?:://|(?<![^\s'\"=(<,])//)(?:[^/?#\s]*@|(?!\[)[^/?#\s:@]{0,256}:(?!\d*(?:[/?#\s]|$))[^\s@]{1,256}@)"
+)
 _PARAMETER = re.compile(r"(?<=[?&;#])([^?&;#=\s]+)=([^?&;#\s]*)")
 # A secret reaches to the next parameter for sure; `?` and `;` may be characters of it.
 _TO_THE_END = re.compile(r"[^&#\s]*")
@@ -60,8 +64,12 @@ def mask(text: str) -> str:
     Linear in the length, and masking twice changes nothing.
     """
     if "@" in text:
-        text = _USERINFO.sub("://REDACTED:REDACTED@", text)
+        text = _USERINFO.sub(_without_userinfo, text)
     return _mask_parameters(text, _is_or_holds_secret) if "=" in text else text
+
+
+def _without_userinfo(found: re.Match[str]) -> str:
+    return found[0].partition("//")[0] + "//REDACTED:REDACTED@"
 
 
 def mask_query(query: str) -> str:
@@ -92,6 +100,8 @@ def _is_or_holds_secret(name: str, value: str) -> bool:
     """Look also into a URL that is a parameter of a URL: ?next=https%3A%2F%2Fhost%2F%3Ftoken%3D..."""
     if is_secret(name, value):
         return True
+    if "=" in value and _mask_parameters("?" + value, is_secret) != "?" + value:
+        return True  # connect=Server=h;Password=...
     for _ in range(3):
         if "%" not in value:
             return False

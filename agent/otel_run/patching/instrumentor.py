@@ -79,7 +79,7 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _release(version: object) -> tuple[int, ...]:
-    """Return the numbers that a version begins with; (0,) if it has none, which is older than all."""
+    """Return the numbers that a version begins with, 2.0 as 2; () if it has none, which is older than all."""
     numbers: list[int] = []
     for part in str(version).split("."):
         digits = part[: next((i for i, c in enumerate(part) if c not in "0123456789"), len(part))]
@@ -88,4 +88,6 @@ def _release(version: object) -> tuple[int, ...]:
         numbers.append(int(digits))
         if digits != part:
             break
-    return tuple(numbers) or (0,)
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
