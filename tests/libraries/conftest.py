@@ -18,6 +18,11 @@ OTHERS = ",".join(candidate.name for candidate in candidates.find() if not candi
 
 
 @pytest.fixture
-def traced(receiver: Receiver, tmp_path: Path) -> Traced:
-    """Give a function that runs a program under `otel-run`, with no instrumentor but ours; see tests/foreign too."""
-    return Traced(receiver, tmp_path, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=OTHERS)
+def traced(receiver: Receiver, tmp_path: Path, request: pytest.FixtureRequest) -> Traced:
+    """Give a function that runs a program under `otel-run`, with no instrumentor but ours; see tests/foreign too.
+
+    A busy machine takes noticeable time to connect; a file whose subject that is has a THRESHOLD of its own.
+    """
+    threshold = getattr(request.module, "THRESHOLD", "60000")
+    settings = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": OTHERS, "OTEL_RUN_CONNECTION_THRESHOLD": threshold}
+    return Traced(receiver, tmp_path, **settings)

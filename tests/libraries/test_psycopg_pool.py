@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
     from otel_run.command.demo.servers import Server
     from servers.program import Traced
 
-if importlib.util.find_spec("psycopg_pool") is None:
-    pytest.skip("psycopg_pool is not installed", allow_module_level=True)
+THRESHOLD = "10"  # ms, the default of OTEL_RUN_CONNECTION_THRESHOLD
 
 POOLS = pytest.mark.parametrize("pool", ["ConnectionPool", "NullConnectionPool"])
 STYLES = pytest.mark.parametrize("style", ["sync", "async"])
@@ -143,6 +141,38 @@ def test_a_cancelled_wait_is_no_error_and_leaves_the_context_as_it_was(postgres:
     assert run.stdout == "cancelled\n", run
     assert [span.status for span in run.spans if span.name == "WAIT FOR POOL"] == ["UNSET", "UNSET"]
     assert run.span("SELECT").parent_id == run.span("root").span_id
+
+
+def test_a_wait_that_is_forgotten_says_nothing_on_stderr(postgres: Server, traced: Traced) -> None:
+    run = traced(
+        """
+        import asyncio, gc, sys, psycopg_pool
+        from opentelemetry import context
+
+        async def begin(pool):
+            await pool.open()
+            connection = await pool.getconn()
+            task = asyncio.ensure_future(pool.getconn())
+            await asyncio.sleep(0.1)
+            return connection, task
+
+        async def finish(pool, connection):
+            await pool.putconn(connection)
+            await pool.close()
+
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)  # that of a task that was destroyed
+        pool = psycopg_pool.AsyncConnectionPool(sys.argv[1], min_size=1, max_size=1, open=False)
+        connection, task = loop.run_until_complete(begin(pool))
+        del task
+        gc.collect()
+        print(context.get_current())
+        loop.run_until_complete(finish(pool, connection))
+        loop.close()
+        """,
+        postgres.dsn,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "{}\n", ""), run
 
 
 @STYLES

@@ -198,3 +198,34 @@ def test_a_psycopg_of_another_shape_is_left_alone_as_a_whole(change: str, why: s
     )
     assert run.returncode == 0, run
     assert why in run.stdout
+
+
+def test_cursors_and_connections_that_can_not_be_hashed_are_traced_each_for_itself(
+    postgres: Server, traced: Traced
+) -> None:
+    run = traced(
+        """
+        import sys, psycopg
+
+        class Alike:
+            __hash__ = None
+            def __eq__(self, other):
+                return True
+
+        class Cursor(Alike, psycopg.Cursor):
+            pass
+
+        class Connection(Alike, psycopg.Connection):
+            pass
+
+        with Connection.connect(sys.argv[1], autocommit=True, cursor_factory=Cursor) as c:
+            first, second = c.cursor(), c.cursor()
+            with first.copy("COPY pg_language (lanname) TO STDOUT") as copy:
+                list(copy)
+            for _ in range(4):
+                second.execute("SELECT 1")
+        """,
+        postgres.dsn,
+    )
+    assert [span.name for span in run.spans] == ["COPY pg_language", *["SELECT"] * 4], run
+    assert run.stderr == ""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from otel_run.command.demo.servers import Server
     from servers.program import Traced
 
+THRESHOLD = "10"  # ms, the default of OTEL_RUN_CONNECTION_THRESHOLD
+
 BLOCKING = """
     print(await r.blpop("none", 1), await r.brpop(["none", "nothing"], 1), await r.bzpopmin("none", 1))
     print(await r.xread({"none": 0}, block=10), await r.wait(0, 10))

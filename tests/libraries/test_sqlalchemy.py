@@ -386,3 +386,33 @@ def test_the_old_names_come_along_on_request(url: str, postgres: Server, traced:
         "net.peer.name": postgres.host,
         "net.peer.port": postgres.port,
     }
+
+
+def test_an_error_of_sqlite_tells_no_literal(traced: Traced) -> None:
+    statements = {
+        "SELECT * FROM 's3cret'": "no such table",
+        "SELECT nope FROM items": "no such column: nope",
+        "SELECT * FROM nowhere": "no such table: nowhere",
+        "INSERT INTO items VALUES (1, NULL, 1)": "NOT NULL constraint failed: items.name",
+        "INSERT INTO items VALUES (731, 's3cret', 1)": "CHECK constraint failed",
+        "INSERT INTO items VALUES (1, 's3cret', -1)": "CHECK constraint failed: positive",
+        "SELEC 's3cret'": "near ?: syntax error",
+        "SELECT json('s3cret')": "",
+    }
+    body = f"""
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "CREATE TABLE items (id INT CHECK (id <> 731), name TEXT NOT NULL,"
+                " n INT CONSTRAINT positive CHECK (n > 0))"
+            )
+            for statement in {list(statements)!r}:
+                try:
+                    connection.exec_driver_sql(statement)
+                except sa.exc.DBAPIError:
+                    pass
+        """
+    run = traced(sync(body), "sqlite://")
+    told = [span for span in run.spans if span.status == "ERROR"]
+    assert [span.status_message for span in told] == list(statements.values()), run
+    assert "s3cret" not in repr(run.spans)
+    assert "731" not in repr([(span.attributes, span.events) for span in run.spans])

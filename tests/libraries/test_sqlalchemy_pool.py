@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from servers.program import Run, Traced
     from servers.web import Web
 
+THRESHOLD = "10"  # ms, the default of OTEL_RUN_CONNECTION_THRESHOLD
+
 # Around each program's work, since these spans are made only inside a trace.
 ROOT = """
         from opentelemetry import trace
@@ -102,6 +104,52 @@ with tracer.start_as_current_span("root"):
     }
     assert span.status == "ERROR"
     assert "s3cret" not in repr(run.spans)
+
+
+@pytest.mark.parametrize("rest", ["me:pa@s3cret@host", "me/or:s3cret@host", "me/or:pa@s3cret@host"])
+def test_a_password_that_breaks_the_url_is_not_told(rest: str, traced: Traced) -> None:
+    run = traced(
+        ROOT.replace("        ", "")
+        + """
+import sys, sqlalchemy as sa
+url = sa.engine.make_url(sys.argv[1])
+def fail():
+    raise OSError
+with tracer.start_as_current_span("root"):
+    try:
+        sa.create_engine(url, creator=fail).connect()
+    except OSError:
+        print("s3cret" in repr((url.host, url.database)))
+""",
+        f"postgresql+{USUAL}://{rest}:5/shop",
+    )
+    assert run.stdout == "True\n", run
+    (connect,) = below(run, "root")
+    assert connect in ("CONNECT", "CONNECT shop")
+    assert "s3cret" not in repr(run.spans)
+
+
+def test_what_a_connection_starts_while_it_is_made_is_traced_when_it_runs(postgres: Server, traced: Traced) -> None:
+    body = """
+        import asyncio
+        heard = asyncio.Event()
+        async def answer():
+            async with engine.connect() as connection:
+                await connection.execute(sa.text("SELECT 1 AS answer"))
+            heard.set()
+        tasks = []
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.add_listener(
+                "bell", lambda *_: tasks.append(asyncio.get_running_loop().create_task(answer()))
+            )
+            await connection.execute(sa.text("NOTIFY bell"))
+            await connection.commit()
+            await asyncio.wait_for(heard.wait(), 30)
+        """
+    run = traced(in_asyncio(body), of(postgres, "asyncpg"), env=NEVER_NOTICED)
+    assert run.returncode == 0, run
+    assert [span.name for span in run.spans] == ["BEGIN", "NOTIFY", "COMMIT", "BEGIN", "SELECT", "ROLLBACK"], run
 
 
 @pytest.mark.parametrize("how", ["creator", "listener"])
@@ -276,4 +324,7 @@ for url in sys.argv[1:]:
         f"postgresql+{USUAL}://127.0.0.1:{closed_port}/x",
     )
     assert run.stdout == "RuntimeError\nRuntimeError\nOperationalError\nOperationalError\n", run
-    assert run.spans == []
+    assert [(span.name, span.status) for span in run.spans] == [
+        *[("CONNECT :memory:", "ERROR")] * 2,
+        *[("CONNECT x", "ERROR")] * 2,
+    ], run

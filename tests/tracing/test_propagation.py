@@ -105,3 +105,40 @@ def test_one_that_is_not_installed_is_named_and_the_others_are_used(web: Web, tr
     assert len(lines) == 2
     assert lines[0].startswith('otel-run: OTEL_PROPAGATORS="b3multi,tracecontext,nosuch" can\'t be used')
     assert "pip install opentelemetry-propagator-b3" in lines[1]
+
+
+def test_what_a_client_injects_is_what_the_global_propagators_inject(web: Web, traced: Traced) -> None:
+    run = traced(
+        """
+        from opentelemetry import baggage, context, propagate, trace
+        from opentelemetry.baggage.propagation import W3CBaggagePropagator
+        from otel_run.tracing.propagation import inject
+
+        def compare(span, around):
+            token = context.attach(trace.set_span_in_context(span, around))
+            ours, theirs = {}, {}
+            inject(span, around, ours)
+            propagate.inject(theirs)
+            context.detach(token)
+            assert ours == theirs, (ours, theirs)
+            print(*sorted(ours))
+
+        def span(flags=1, state=None):
+            return trace.NonRecordingSpan(
+                trace.SpanContext(1, 1, False, trace.TraceFlags(flags), trace.TraceState(state))
+            )
+
+        with_baggage = baggage.set_baggage("a", "b")
+        compare(span(), context.Context())
+        compare(span(flags=2), context.Context())
+        compare(span(state=[("a", "b")]), context.Context())
+        compare(span(), with_baggage)
+        compare(trace.INVALID_SPAN, context.Context())
+        compare(trace.INVALID_SPAN, with_baggage)
+        propagate.set_global_textmap(W3CBaggagePropagator())
+        compare(span(), with_baggage)
+        """
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    headers = ["traceparent", "traceparent", "traceparent tracestate", "baggage traceparent", "", "baggage", "baggage"]
+    assert run.stdout.splitlines() == headers

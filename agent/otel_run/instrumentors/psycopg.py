@@ -14,11 +14,11 @@ from __future__ import annotations
 import sys
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from opentelemetry import context
 
 from otel_run.instrumentors import psycopg_pool, sql
+from otel_run.instrumentors.notes import Notes
 from otel_run.instrumentors.psycopg_connecting import Alias, Connecting, Databases, is_open
 from otel_run.instrumentors.psycopg_pipeline import Pipelines
 from otel_run.instrumentors.psycopg_text import text_of
@@ -155,7 +155,7 @@ class _Watch:
         self._tracer = tracer
         self._databases = databases
         self._pipelines = pipelines
-        self._queries: WeakKeyDictionary[Any, _Query] = WeakKeyDictionary()
+        self._queries: Notes[_Query] = Notes()
 
     def execute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         return self._run(args[0], _argument(args, kwargs, 1, "query"))
@@ -172,7 +172,7 @@ class _Watch:
         given = self._queries[cursor] = _Query(query, batch, getattr(cursor.connection, "_pipeline", None))
 
         def finish(_result: Any, error: BaseException | None) -> None:
-            self._queries.pop(cursor, None)
+            self._queries.pop(cursor)
             if given.sent is None:
                 given.end(error)
             else:
@@ -200,7 +200,7 @@ class _Watch:
         return self._send(args[0], _argument(args, kwargs, 1, "statement"))
 
     def copy_exit(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
-        given = self._queries.pop(getattr(args[0], "cursor", None), None)
+        given = self._queries.pop(getattr(args[0], "cursor", None))
         if given is None:
             return None
         # An error in the program's block ends the COPY too, though __exit__ itself goes well.
@@ -226,7 +226,7 @@ class _Watch:
             if row is not None:
                 given.answered = given.answered or time.time_ns()
                 return
-            self._queries.pop(cursor, None)
+            self._queries.pop(cursor)
             # A program that wants no more rows has psycopg cancel the query, and then hears nothing of it.
             is_over = error is None or (given.answered and getattr(error, "sqlstate", "") == _CANCELED)
             given.end(None if is_over else error, given.answered if is_over else None)
@@ -240,7 +240,7 @@ class _Watch:
 
         def finish(_result: Any, error: BaseException | None) -> None:
             if error is not None:
-                self._queries.pop(cursor, None)
+                self._queries.pop(cursor)
                 given.end(error)
 
         return finish
@@ -256,7 +256,7 @@ class _Watch:
         if not is_open(connection):
             return None
         name, attributes = self._databases.of(connection).describe(text_of(command, connection))
-        call = Call(self._tracer, name, attributes, current=False, parent=above.parent if above else None)
+        call = Call(self._tracer, name, attributes, current=False, parent=above.parent if above is not None else None)
 
         def end(error: BaseException | None) -> None:
             sql.end(call, error)
@@ -274,7 +274,7 @@ def _statement_above(command: Any) -> Call | None:
     """Return the call of the ORM that hides psycopg's own, if `command` is the BEGIN of its transaction."""
     above = context.get_value(sql.STATEMENT)
     begins = isinstance(command, bytes) and command.startswith(b"BEGIN")
-    return above if begins and isinstance(above, Call) else None
+    return above if begins and isinstance(above, Call) and above else None
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from otel_run.instrumentors import sql, sql_schema
+from otel_run.instrumentors.notes import Notes
 from otel_run.patching.wrap import Patch
 from otel_run.tracing import waiting
 from otel_run.tracing.call import is_cancellation, is_suppressed
@@ -38,7 +37,7 @@ class Databases:
 
     def __init__(self) -> None:
         # With the search path as the server reported it, None if it does not.
-        self._found: WeakKeyDictionary[Any, tuple[sql.Database, bytes | None]] = WeakKeyDictionary()
+        self._found: Notes[tuple[sql.Database, bytes | None]] = Notes()
 
     def of(self, connection: Any) -> sql.Database:
         """Return the database of an open `connection`."""
@@ -65,8 +64,8 @@ class Connecting:
         self._databases = databases
 
     def connect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        """Take the time, if there is a trace to tell it in."""
-        if is_suppressed(sql.INSIDE_POOL) or not trace.get_current_span().is_recording():
+        """Take the time."""
+        if is_suppressed(sql.INSIDE_POOL):
             return None
         began = time.time_ns()
 

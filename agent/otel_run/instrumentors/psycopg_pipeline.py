@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+
+from otel_run.instrumentors.notes import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class Pipelines:
     """The pipelines in which something waits that has a span."""
 
     def __init__(self) -> None:
-        self._lines: WeakKeyDictionary[Any, _Line] = WeakKeyDictionary()
+        self._lines: Notes[_Line] = Notes()
 
     def put(self, pipeline: Any, end: End) -> Sent:
         """Note that a statement is about to be queued; `end(error)` is called when it is answered."""
@@ -105,7 +106,7 @@ class Pipelines:
         ending = args[2] if len(args) > 2 else None
 
         def finish(_result: Any, error: BaseException | None) -> None:
-            self._lines.pop(pipeline, None)
+            self._lines.pop(pipeline)
             why = ending if error is None else error
             for sent in line.waiting:
                 sent.end(why if sent.error is None else sent.error)
@@ -116,5 +117,5 @@ class Pipelines:
         line.waiting.remove(sent)
         if not line.waiting:
             # The next one counts anew.
-            self._lines.pop(pipeline, None)
+            self._lines.pop(pipeline)
         sent.end(error)

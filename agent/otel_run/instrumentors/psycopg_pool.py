@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from otel_run.instrumentors import sql
 from otel_run.patching.wrap import Patch
 from otel_run.tracing import waiting
+from otel_run.tracing.silence import Silence
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -53,11 +54,11 @@ class _Watch:
 
     def wait(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
         pool = args[0]
-        token = context.attach(context.set_value(sql.INSIDE_POOL, True))
+        silence = Silence(sql.INSIDE_POOL)
         began = time.time_ns()
 
         def finish(_result: Any, error: BaseException | None) -> None:
-            context.detach(token)
+            silence(None, error)
             attributes = {
                 "db.system.name": "postgresql",
                 "db.client.connection.pool.name": str(getattr(pool, "name", "")),
@@ -68,8 +69,7 @@ class _Watch:
         return finish
 
     def hush(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
-        token = context.attach(context.set_value(sql.INSIDE_POOL, True))
-        return lambda _result, _error: context.detach(token)
+        return Silence(sql.INSIDE_POOL)
 
     def hush_forever(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
         # The context of the worker's own thread or task, which ends with it: there is nothing to go back to.

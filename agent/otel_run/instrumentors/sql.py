@@ -116,7 +116,8 @@ def end(call: Call, error: BaseException | None, at: int | None = None) -> None:
     code = code_of(error)
     if code:
         call.span.set_attribute("db.response.status_code", code)
-    call.end(error, message(error), at)
+    told = getattr(call.span, "attributes", None) or {}
+    call.end(error, message(error, str(told.get("db.query.text", ""))), at)
 
 
 def _wants_old_names() -> bool:
@@ -152,6 +153,7 @@ _QUOTES_VALUE = _set("22000 42601 42602 42622")
 # From the first quote to the last, for a value may hold quotes itself; and bytes. The server speaks many languages.
 _QUOTE = "[\"'\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e\u2039\u203a\u300c\u300d]"
 _VALUE = re.compile(f"{_QUOTE}.*{_QUOTE}|0x[0-9a-fA-F]+", re.DOTALL)
+_PIECE = re.compile(f"{_QUOTE}(.*?){_QUOTE}", re.DOTALL)
 _WITH_AT = re.compile(r"""["'][^"']*@[^"']*["']""")
 # Errors without SQLSTATE in which libpq, the driver or its pool speaks: of connections, never of rows.
 _OF_CONNECTIONS = _set(
@@ -164,18 +166,22 @@ _RAISING = _set("exec_stmt_raise PLy_elog PLy_elog_impl")
 _NAMING_TRANSACTIONS = _set("LockGXact MarkAsPreparing")
 
 
-def message(error: BaseException) -> str | None:
-    """Return the text of a driver's `error` that holds no value, or None; all of it if nothing is masked."""
+def message(error: BaseException, query: str | None = None) -> str | None:
+    """Return the text of a driver's `error` that holds no value, or None; all of it if nothing is masked.
+
+    `query` is the masked text of the statement that failed: the names that the server complains of are told if
+    they are in it, for they may come from a literal (`nextval('...')`, `'...'::regclass`, `COPY FROM '...'`).
+    """
     if not settings.current().masks():
         return str(error)
     if type(error).__module__ == "sqlite3":
-        return _sqlite_message(error)
+        return _sqlite_message(error, query)
     # psycopg and psycopg2 keep the pieces of the server's answer in `diag`, asyncpg in the error itself.
     answer = getattr(error, "diag", error)
     text = getattr(answer, "message_primary", None) or getattr(answer, "message", None)
     if isinstance(text, str):
         raised_by = getattr(answer, "source_function", None) or getattr(answer, "server_source_function", None)
-        return _postgresql_message(code_of(error), text, raised_by)
+        return _postgresql_message(code_of(error), text, raised_by, query)
     if _library(error) in ("psycopg", "psycopg2", "psycopg_pool") and type(error).__name__ in _OF_CONNECTIONS:
         return _connection_message(str(error).partition("\n")[0])
     return None
@@ -190,7 +196,7 @@ def _connection_message(text: str) -> str | None:
     return _WITH_AT.sub("?", text)
 
 
-def _postgresql_message(state: str, text: str, raised_by: str | None) -> str | None:
+def _postgresql_message(state: str, text: str, raised_by: str | None, query: str | None) -> str | None:
     if raised_by in _RAISING:
         return None
     if raised_by in _NAMING_TRANSACTIONS:
@@ -198,13 +204,28 @@ def _postgresql_message(state: str, text: str, raised_by: str | None) -> str | N
     if state in _QUOTES_VALUE or state.startswith("22"):
         # What follows a colon repeats the input.
         return _VALUE.sub("?", text.split(": ")[0])
-    return text if state[:2] in _HARMLESS else None
+    if state[:2] not in _HARMLESS:
+        return None
+    # Constraints are named by the schema, never by the statement that violates them.
+    if query is None or state.startswith("23"):
+        return text
+    quoted = {word for piece in _PIECE.findall(text) for word in _words(piece)}
+    return text if quoted <= _words(query) else _VALUE.sub("?", text)
 
 
-def _sqlite_message(error: BaseException) -> str | None:
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _sqlite_message(error: BaseException, query: str | None) -> str | None:
     # A trigger's RAISE(ABORT, ...) tells what its author liked.
     if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER":
         return None
     text = str(error)
     known = ("UNIQUE ", "NOT NULL ", "FOREIGN KEY ", "CHECK ", "no such ", "near ", "database ", "table ", "disk ")
-    return _VALUE.sub("?", text) if text.startswith(known) else None
+    if not text.startswith(known):
+        return None
+    what, colon, name = _VALUE.sub("?", text).partition(": ")
+    # What is missing may be named by a string: FROM 'x'. And a CHECK without a name is told by its condition.
+    is_named = name.isidentifier() if what.startswith("CHECK") else query is None or _words(name) <= _words(query)
+    return what if what.startswith(("CHECK ", "no such ")) and not is_named else what + colon + name

@@ -13,13 +13,14 @@ an override that calls the one above it finds the instrumentation suppressed, as
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as current_context
 
 from otel_run import report
-from otel_run.instrumentors import sql
+from otel_run.instrumentors import sql, sqlalchemy_aiosqlite
 from otel_run.instrumentors.sqlalchemy_database import Databases, is_silent
 from otel_run.instrumentors.sqlalchemy_pool import Pools
 from otel_run.patching.instrumentor import Instrumentor
@@ -60,6 +61,7 @@ class SqlalchemyInstrumentor(Instrumentor):
         for name, (begin, takes) in watch.methods.items():
             Patch(_UNIT, DefaultDialect, name, begin, takes)
         yield from self._dialects.fresh(DefaultDialect)
+        yield from self._dialects.threads()
         yield Patch(_UNIT, Engine, "__init__", self._dialects.engine_made, "pool dialect url")
         yield Patch(_UNIT, _ConnectionRecord, "_ConnectionRecord__connect", pools.connect)
         yield Patch(_UNIT, _CompoundListener, "_exec_w_sync_on_first_run", pools.set_up)
@@ -94,13 +96,19 @@ class _Dialects:
                 self._seen.add(connection)
                 yield from _if_it_fits(connection, _START, self._watch.start_transaction)
 
+    def threads(self) -> Iterator[Patch]:
+        """Yield the patch of the one driver that leaves the thread of its call, once it has been imported."""
+        connection = sqlalchemy_aiosqlite.connection_class()
+        if connection is not None and connection not in self._seen:
+            self._seen.add(connection)
+            yield from _if_it_fits(connection, "__init__", sqlalchemy_aiosqlite.made, "connector")
+
     def engine_made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         dialect = _argument(args, kwargs, 2, "dialect")
-        for cls in type(dialect).__mro__[:-1]:
-            if cls not in self._seen:
-                for patch in self.fresh(cls):
-                    patch.apply()
-                    self._later.append(patch)
+        fresh = [cls for cls in type(dialect).__mro__[:-1] if cls not in self._seen]
+        for patch in itertools.chain(self.threads(), *map(self.fresh, fresh)):
+            patch.apply()
+            self._later.append(patch)
         self._databases.engine_made(dialect, _argument(args, kwargs, 3, "url"))
         return None
 

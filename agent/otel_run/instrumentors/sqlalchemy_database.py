@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from otel_run.instrumentors import sql, sql_schema
+from otel_run.instrumentors.notes import Notes
 
 # Names of dialects that are not the conventions' names of systems.
 _SYSTEMS = {
@@ -31,8 +31,8 @@ class Databases:
     """The databases of all engines, each found out once."""
 
     def __init__(self) -> None:
-        self._found: WeakKeyDictionary[Any, sql.Database] = WeakKeyDictionary()
-        self._urls: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._found: Notes[sql.Database] = Notes()
+        self._urls: Notes[Any] = Notes()
 
     def engine_made(self, dialect: Any, url: Any) -> None:
         """Keep the URL of an engine; one made before is asked for it with its first statement."""
@@ -67,9 +67,11 @@ def _database(dialect: Any, url: Any, driver: Any) -> sql.Database:
         # A URI may carry a key: file:x.db?key=...
         return sql.database(system, (name or ":memory:").partition("?")[0])
     info = getattr(driver, "info", None)
-    address = getattr(url, "host", None) or getattr(info, "host", None)
+    # A password that holds an `@` makes the rest of it a part of the host, and a name with a `/` all of it of the
+    # database: user:pass@word@host, name/more:password@host.
+    address = (getattr(url, "host", None) or "").rpartition("@")[2] or getattr(info, "host", None)
     port = getattr(url, "port", None) or getattr(info, "port", None)
-    name = name or getattr(info, "dbname", None)
+    name = None if "@" in (name or "") else name or getattr(info, "dbname", None)
     schema = _schema(driver) if name and system == "postgresql" else None
     return sql.database(system, f"{name}|{schema}" if schema else name, address, port)
 

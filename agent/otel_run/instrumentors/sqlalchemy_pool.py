@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context, trace
+from opentelemetry import context
 from opentelemetry.trace import SpanKind
 
 from otel_run.instrumentors import sql
 from otel_run.tracing.call import EVERYTHING, is_suppressed
+from otel_run.tracing.silence import Silence
 from otel_run.tracing.waiting import tell
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class Pools:
             return None
         record, began = args[0], time.time_ns()
         dialect = _dialect_of(getattr(record, "_ConnectionRecord__pool", None))
-        token = context.attach(context.set_value(sql.INSIDE_POOL, True))
+        silence = Silence(sql.INSIDE_POOL)
 
         def finish(_result: Any, error: BaseException | None) -> None:
-            context.detach(token)
+            silence(None, error)
             if dialect is None:
                 return
             connection = getattr(record, "dbapi_connection", None)
@@ -52,19 +53,17 @@ class Pools:
 
     def set_up(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
         """Watch the listeners to "connect": with a cursor of the driver's, dialects ask for what they need to know."""
-        return _silence() if context.get_value(sql.INSIDE_POOL) else None
+        return Silence(EVERYTHING) if context.get_value(sql.INSIDE_POOL) else None
 
     def ping(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
         """Watch `Dialect.do_ping`, which asks the driver without the rest of SQLAlchemy."""
         if is_suppressed(sql.INSIDE_POOL):
             return None
-        if not trace.get_current_span().is_recording():
-            return _silence()  # each checkout comes this way, and there would be nothing to tell it in
         dialect, began = args[0], time.time_ns()
-        speak = _silence()
+        silence = Silence(EVERYTHING)
 
         def finish(result: Any, error: BaseException | None) -> None:
-            speak(result, error)
+            silence(result, error)
             self._tell("PING", self._databases.of(dialect), began, error)
 
         return finish
@@ -106,12 +105,6 @@ class Pools:
             if code:
                 attributes["db.response.status_code"] = code
         tell(self._tracer, name, SpanKind.CLIENT, attributes, began, error, message)
-
-
-def _silence() -> Finish:
-    """Keep every instrumentor below quiet, until what is returned is called."""
-    token = context.attach(context.set_value(EVERYTHING, True))
-    return lambda _result, _error: context.detach(token)
 
 
 def _dialect_of(pool: Any) -> Any:

@@ -30,8 +30,9 @@ def is_suppressed(key: str) -> bool:
 
 
 class Call:
-    """One CLIENT span, current until `end`. `suppress` silences instrumentors below it.
+    """One CLIENT span, current until `end`.
 
+    With `suppress` instrumentors below it are silent, as long as the call, or in its place `silence`, is true.
     With `parent` that is the context around it, in place of the current one.
     With `entry` the call itself is in the context under that key, for instrumentors below that have a say in it.
 
@@ -40,7 +41,7 @@ class Call:
     be taken back in another.
     """
 
-    __slots__ = ("_token", "parent", "span")
+    __slots__ = ("_is_open", "_token", "parent", "span")
 
     def __init__(
         self,
@@ -51,20 +52,26 @@ class Call:
         current: bool = True,
         entry: str | None = None,
         parent: Context | None = None,
+        silence: object = None,
     ) -> None:
         # All attributes that are known go in at the start: samplers see nothing else.
         # The context around the call: what a sibling of this span has for a parent.
         self.parent = context.get_current() if parent is None else parent
         self.span: Span = tracer.start_span(name, self.parent, SpanKind.CLIENT, attributes)
         self._token = None
+        self._is_open = True
         if current:
             entries: dict[str, object] = {_SPAN_KEY: self.span}
             if suppress is not None:
-                entries[suppress] = True
+                entries[suppress] = self if silence is None else silence
             if entry is not None:
                 entries[entry] = self
             # One copy, where set_value() would make one for each entry.
             self._token = context.attach(Context(self.parent, **entries))
+
+    def __bool__(self) -> bool:
+        """Tell whether it goes on: what was started during the call, and has a copy of its context, may outlive it."""
+        return self._is_open
 
     def leave(self) -> None:
         """Stop being current, and go on: what is left of the call runs in pieces, or not in our sight."""
@@ -88,6 +95,7 @@ class Call:
         `message` was masked of, and the program's own handling of the error has it anyway.
         """
         span = self.span
+        self._is_open = False
         if isinstance(error, GeneratorExit) and context.get_current().get(_SPAN_KEY) is not span:
             # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore,
             # and OpenTelemetry would log a traceback.
@@ -114,6 +122,7 @@ def is_cancellation(error: BaseException) -> bool:
     """Tell whether the caller gave up, rather than the call having failed."""
     # By name: importing asyncio or trio for this would cost a program without them 30 ms.
     return isinstance(error, GeneratorExit) or any(
-        cls.__name__ in ("CancelledError", "Cancelled") and cls.__module__.split(".")[0] in ("asyncio", "trio")
+        cls.__name__ in ("CancelledError", "Cancelled", "GreenletExit")
+        and cls.__module__.split(".")[0] in ("asyncio", "trio", "greenlet")
         for cls in type(error).__mro__
     )

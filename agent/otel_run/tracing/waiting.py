@@ -1,8 +1,8 @@
 """Time that passes before a database can be asked: connecting, and waiting for a pool.
 
 Most of it is too short to be worth a span, and which will be long is not known before. So a span is made
-afterwards, where it was noticeable or failed, and only inside a trace: pools connect in threads of their
-own, where each would be a trace of one span that belongs to nobody.
+afterwards, where it was noticeable or failed. What asks a server (CONNECT, PING) may be a trace of its own, as
+any other call; waiting for a pool is only told inside a trace, for by itself it explains nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_run import settings
 from otel_run.tracing.call import error_type, is_cancellation
@@ -19,7 +19,7 @@ from otel_run.tracing.call import error_type, is_cancellation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opentelemetry.trace import SpanKind, Tracer
+    from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
 
@@ -40,7 +40,7 @@ def tell(
     failed = error is not None and not is_cancellation(error)
     if not (failed or now - began >= settings.current().connection_threshold * 1_000_000):
         return
-    if not trace.get_current_span().is_recording():
+    if kind is SpanKind.INTERNAL and not trace.get_current_span().is_recording():
         return
     span = tracer.start_span(name, kind=kind, attributes=attributes, start_time=began)
     if error is not None and failed:
