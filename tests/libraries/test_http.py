@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import greenlet
 import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
 
 from otel_run.instrumentors.http import Answer, HttpClient, server_of
 
@@ -81,6 +83,13 @@ def test_an_exception_that_has_no_text_still_ends_the_span(spans: InMemorySpanEx
         exchange.finish(None, MuteError())
     assert _only(spans).attributes is not None
     assert str(_only(spans).attributes["error.type"]).endswith("MuteError")  # type: ignore[index]
+
+
+def test_a_greenlet_that_is_killed_is_a_cancelled_call(spans: InMemorySpanExporter) -> None:
+    exchange = _client(spans, None).begin("GET", "http://host/", {})
+    assert exchange is not None
+    exchange.finish(None, greenlet.GreenletExit())
+    assert (_only(spans).status.status_code, _only(spans).events) == (StatusCode.UNSET, ())
 
 
 def test_headers_that_take_no_context_do_not_cost_the_span(spans: InMemorySpanExporter) -> None:
@@ -170,3 +179,87 @@ def test_the_peer_of_a_unix_socket_is_its_path() -> None:
     assert client.describe_peer("/run/docker.sock") == {"network.peer.address": "/run/docker.sock"}
     assert client.describe_peer(b"\0docker") == {"network.peer.address": "\0docker"}
     assert client.describe_peer(("::1", 80, 0, 0)) == {"network.peer.address": "::1", "network.peer.port": 80}
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_a_token_that_ends_with_a_newline_does_not_leave_by_the_error_it_causes(
+    library: str, web: Web, traced: Traced
+) -> None:
+    run = traced(
+        f"""
+        import sys
+        import {library} as library
+
+        def log_in(request):
+            request.headers["Authorization"] = "Bearer hidden\\n"
+            return request
+
+        try:
+            library.get(sys.argv[1], auth=log_in)
+        except Exception as error:
+            print(error)
+        """,
+        web.url + "/echo",
+    )
+    (span,) = run.spans
+    assert "hidden" in run.stdout
+    assert span.status_message.endswith(" header value [REDACTED]")
+    assert "hidden" not in str(span)
+
+
+def test_a_header_that_is_a_number_is_captured(web: Web, traced: Traced) -> None:
+    run = traced(
+        """
+        import sys
+        import requests
+
+        session = requests.Session()
+        request = session.prepare_request(requests.Request("GET", sys.argv[1]))
+        request.headers["X-Number"] = 5
+        print(session.send(request).json()["headers"]["X-Number"])
+        """,
+        web.url + "/echo",
+        env={"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": ".*number"},
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "5\n", "")
+    assert run.span("GET").attributes["http.request.header.x-number"] == ["5"]
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_a_method_of_bytes_is_known_by_its_name(library: str, web: Web, traced: Traced) -> None:
+    run = traced(f"import {library}, sys; {library}.request(b'GET', sys.argv[1])", web.url + "/echo")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.span("GET").attributes == web.described("/echo")
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_an_excluded_url_gets_no_span_from_an_instrumentor_below_and_keeps_its_header(
+    library: str, web: Web, traced: Traced
+) -> None:
+    given = "00-11111111111111111111111111111111-2222222222222222-01"
+    run = traced(
+        f"""
+        import sys
+        import {library} as library
+        import urllib3  # another's instrumentor waits for it
+        from opentelemetry import context
+
+        url = sys.argv[1] + "/echo?health"
+        print("traceparent" in library.get(url).text.lower())
+        print("{given}" in library.get(url, headers={{"traceparent": "{given}"}}).text)
+        try:
+            library.get("http://127.0.0.1:1/health")
+        except OSError if library.__name__ == "requests" else library.ConnectError:
+            pass
+        assert not context.get_current()
+        library.get(sys.argv[1] + "/echo")
+        """,
+        web.url,
+        env={
+            # Not OTEL_PYTHON_EXCLUDED_URLS, which the one below reads too.
+            f"OTEL_PYTHON_{library.upper()}_EXCLUDED_URLS": "health",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "threading",
+        },
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "False\nTrue\n", "")
+    assert [span.attributes for span in run.spans] == [web.described("/echo")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SEEN = """
     import inspect, pickle
     from redis import exceptions
+    from redis.backoff import NoBackoff
     await r.script_flush()
     answer = object()
     r.set_response_callback("GET", lambda response, **options: answer)
@@ -40,7 +41,7 @@ SEEN = """
                 print(name, *chain, sep="\\n  ")
 
     await r.set("text", "s3cret")
-    n = redis.Redis(host="127.0.0.1", port=1)
+    n = redis.Redis(host="127.0.0.1", port=1, retry=redis.retry.Retry(NoBackoff(), 0))
     p = r.pipeline()
     p.set("x", 1).incr("text")
     q = r.pipeline()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from otel_run import report
 from otel_run.instrumentors.url_template import UrlTemplates
 
 
@@ -53,3 +54,12 @@ def test_a_hostile_url_is_no_slower_than_its_length() -> None:
     assert templates.of("http://any/" + "a-" * 100_000) is None
     assert templates.of("http://any/" + "a/" * 100_000) is None
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("template", ["http://[/{id}", "http://host:port/{id}", "http:///x", "/a?b={c}", "/a#b"])
+def test_a_template_that_can_never_fit_is_told(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "notes", [])
+    assert UrlTemplates([template, "/ok"]).of("http://host/ok") == "/ok"
+    ((subject, state, why),) = report.notes
+    assert (subject, state) == ("OTEL_RUN_URL_TEMPLATES", "not used")
+    assert why.startswith(template)

@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         url = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._read_body()
         kind, _, rest = url.path.strip("/").partition("/")
         if kind == "status":
             self._send(int(rest), {"status": int(rest)})
@@ -129,6 +129,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, told | {"body": body.decode(errors="replace")})
         else:
             self._send(404, {"status": 404})
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        # What is left unread would be taken for the next request, and the connection be reset.
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _send(self, status: int, told: object, *headers: tuple[str, str]) -> None:
         payload = json.dumps(told).encode()

@@ -12,15 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from opentelemetry import propagate
 from opentelemetry.trace import Status, StatusCode
 
 from otel_run import settings
 from otel_run.instrumentors.http_exchange import Exchange
-from otel_run.instrumentors.http_headers import HeaderCapture
+from otel_run.instrumentors.http_headers import HeaderCapture, mask_message
+from otel_run.instrumentors.http_silence import Excluded, is_silenced
 from otel_run.instrumentors.url_template import DEFAULT_PORTS, UrlTemplates
 from otel_run.masking.url import mask
-from otel_run.tracing.call import HTTP, is_suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -47,8 +46,8 @@ class HttpClient:
         current = settings.current()
         self.tracer = tracer
         self.read = read
-        self.inject: Callable[[MutableMapping[str, str]], None] = propagate.inject
         self.mask: Callable[[str], str] = mask if current.masks() else str
+        self.mask_message: Callable[[str], str] = mask_message if current.masks() else str
         # Each by itself: joined into one, an inline flag such as (?i) would be an error.
         self._excluded = [re.compile(pattern) for pattern in excluded_urls]
         self._methods = frozenset(current.http_known_methods)
@@ -60,17 +59,19 @@ class HttpClient:
 
     def begin(
         self, method: str, url: str, headers: MutableMapping[str, str] | None, request: object = None
-    ) -> Exchange | None:
+    ) -> Exchange | Excluded | None:
         """Start the span of one request and put its context into `headers`; return what takes the outcome.
 
-        `request` is the library's object, which tells a resend. None is returned if no span is wanted, and the
-        request is left as it is.
+        `request` is the library's object, which tells a resend. None is returned if it has a span already, or if
+        none is wanted; it is left as it is then, and so is a request whose URL the user has excluded. That one gets
+        no span from an instrumentor below either, and no `traceparent` but what the program itself gave it:
+        who excludes a URL wants the server there to be told nothing.
         """
         # "http+unix" and "http+docker" are HTTP too; an adapter for "file" or "s3" is not.
-        if is_suppressed(HTTP) or url[:4].lower() != "http":
+        if is_silenced(method, url, request) or url[:4].lower() != "http":
             return None
         if self._excluded and any(pattern.search(url) for pattern in self._excluded):
-            return None
+            return Excluded(method, url, request)
         attributes = self._describe_request(method, url)
         if headers is not None and self._headers.of_requests:
             attributes.update(self._headers.of_request(headers))
@@ -80,7 +81,7 @@ class HttpClient:
             if template is not None:
                 attributes["url.template"] = template
                 name = f"{name} {template}"
-        return Exchange(self, request, name, attributes, headers)
+        return Exchange(self, request, (method, url), name, attributes, headers)
 
     def _describe_request(self, method: str, url: str) -> Attributes:
         known = method if self._all_methods or method in self._methods else "_OTHER"

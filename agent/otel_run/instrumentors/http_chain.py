@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
     from typing import Any
 
     from otel_run.instrumentors.http_exchange import Exchange
@@ -23,23 +24,28 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Chain | None] = ContextVar("otel_run.http_chain", default=None)
 
-# Return the chain of the call that runs here, if one does.
-current = _current.get
+
+def current() -> Chain | None:
+    """Return the chain of the call that runs here, if one does."""
+    chain = _current.get()
+    # A task that was begun during a call keeps a copy of the context for as long as it likes.
+    return chain if chain is not None and chain.is_open else None
 
 
 class Chain:
     """The requests of one call, and the exchange that is open."""
 
-    __slots__ = ("_derived", "_request", "_token", "exchange", "reads_body", "sent")
+    __slots__ = ("_derived", "_request", "_token", "exchange", "is_open", "reads_body", "sent")
 
     def __init__(self, request: object, reads_body: bool) -> None:
         """Begin with `request`. `reads_body`: the library itself reads the bodies before it returns."""
+        self.is_open = True
         self.reads_body = reads_body
         self.sent = 0  # how many of its requests have gone over the wire
         self.exchange: Exchange | None = None
         self._request: object = request
         self._derived: list[object] | None = None
-        self._token = _current.set(self)
+        self._token: Token[Chain | None] | None = _current.set(self)
 
     def holds(self, request: object) -> bool:
         """Tell whether `request` is one that this call has become."""
@@ -58,10 +64,13 @@ class Chain:
             if self.exchange is not None:
                 self.exchange.settle(error)
         finally:
-            # Whoever copied the context (a task of the program) may keep us.
+            # Whoever copied the context (a task of the program) may keep us; the token would keep the chain before.
+            self.is_open = False
             self._request = self._derived = self.exchange = None
+            token, self._token = self._token, None
             try:
-                _current.reset(self._token)
+                if token is not None:
+                    _current.reset(token)
             except ValueError:
                 pass  # a coroutine that was abandoned is closed in the context of whoever collects it
 

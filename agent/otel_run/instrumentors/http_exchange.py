@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from otel_run.boundary import contained
 from otel_run.instrumentors import http_chain
+from otel_run.instrumentors.http_silence import RequestSilence
 from otel_run.tracing.call import HTTP, Call
+from otel_run.tracing.propagation import inject
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -37,16 +39,19 @@ class Exchange:
         self,
         client: HttpClient,
         request: object,
+        target: tuple[str, str],
         name: str,
         attributes: Attributes,
         headers: MutableMapping[str, str] | None,
     ) -> None:
+        """Start the span; `target` are the method and the URL as they are."""
         self._client = client
         self._name = name
         self._attributes = attributes
         chain = http_chain.current()
         self._chain = chain
         self._is_counted = chain is not None and chain.holds(request)
+        self._silence = RequestSilence(*target, request, chain if self._is_counted else None)
         self._resent = chain.sent if chain is not None and self._is_counted else 0
         if chain is not None and chain.exchange is not None:
             chain.exchange.settle(None)
@@ -59,10 +64,10 @@ class Exchange:
             self._chain.sent += 1
         if self._resent:
             self._attributes.update(dict.fromkeys(self._client.resend_names, self._resent))
-        self._call = Call(self._client.tracer, self._name, self._attributes, suppress=HTTP)
+        self._call = Call(self._client.tracer, self._name, self._attributes, suppress=HTTP, silence=self._silence)
         if headers is not None:
             # Contained by itself: after the span has become current, `finish` must be returned.
-            contained("propagators", self._client.inject, headers)
+            contained("propagators", inject, self._call.span, self._call.parent, headers)
 
     @property
     def is_on_its_way(self) -> bool:
@@ -94,10 +99,15 @@ class Exchange:
     def finish(self, response: Any, error: BaseException | None) -> None:
         """Take the outcome of the library's call: end the span, or leave it to the body."""
         body = None
+        self._silence.end()
+        if error is None and not self.is_recording:
+            self._end(None, None)
+            return
         try:
-            if error is None and response is not None and self.is_recording:
+            if error is None and response is not None:
                 answer = self._client.read(response)
-                if self._chain is not None and self._chain.reads_body:
+                # The chain has one exchange only: where tasks send one request together, the others end here.
+                if self._chain is not None and self._chain.reads_body and self._chain.exchange is self:
                     body = answer.body
                 if body is not None:
                     self._client.describe_response(self._call.span, answer, self._peer)
@@ -107,7 +117,8 @@ class Exchange:
         finally:
             if body is None:
                 # With an error there may be a response as well: of the last retry that was allowed.
-                self._end(self._answer if error is not None else response, error)
+                # Where there were attempts, with the last: a wait for the next that was interrupted is none of it.
+                self._end(self._answer if error is not None else response, error, self._at)
 
     def end_of_body(self, _result: object, error: BaseException | None) -> None:
         """End the span with the body. Failed: keep it for the exception that the library makes of this one."""
@@ -139,7 +150,7 @@ class Exchange:
                 elif self._peer is not None:
                     self._call.span.set_attributes(self._client.describe_peer(self._peer))
                 if error is not None:
-                    message = self._client.mask(str(error))
+                    message = self._client.mask_message(str(error))
         finally:
             # Whatever a strange response or exception did to us, the context must be what it was before.
             self._call.end(error, message, at)

@@ -61,5 +61,16 @@ def _ignoring_case(patterns: Iterable[str]) -> list[re.Pattern[str]]:
     return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def _text(value: object) -> str:
+    # A header that was put into a prepared request may be anything; http.client sends numbers too.
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+# "Invalid header value b'Bearer ...\n'" (http.client), "Illegal header value ..." (h11): a token that was read from
+# a file with the end of its line is the usual cause.
+_QUOTED_VALUE = re.compile("(header value).*", re.IGNORECASE | re.DOTALL)
+
+
+def mask_message(text: str) -> str:
+    """Return what an error says without the secrets of URLs, nor the header that it complains of."""
+    return _QUOTED_VALUE.sub(r"\1 [REDACTED]", mask(text))

@@ -40,7 +40,10 @@ class HttpxInstrumentor(Instrumentor):
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
             request = args[1] if len(args) > 1 else kwargs["request"]
-            exchange = client.begin(request.method, str(request.url), request.headers, request)
+            method = request.method
+            if isinstance(method, bytes):
+                method = method.decode("ascii", "replace")
+            exchange = client.begin(method, str(request.url), request.headers, request)
             return exchange.finish if exchange is not None else None
 
         both = (httpx.Client, httpx.AsyncClient)

@@ -84,18 +84,19 @@ def _begin_by(client: HttpClient, own: type) -> Begin:
         if not isinstance(method, str) or not isinstance(url, str):
             return None  # not a prepared request: requests will say so
         # An adapter that is used without a session: what urllib3 sends again must find the first.
-        chain = http_chain.Chain(request, reads_body=False) if http_chain.current() is None else None
+        # So must what a hook sends by one, in the middle of a call that it is no part of.
+        close = http_chain.begin(request, reads_body=False)
         exchange = None
         try:
             exchange = client.begin(method, url, getattr(request, "headers", None), request)
         finally:
-            if exchange is None and chain is not None:
-                chain.close(None, None)
+            if exchange is None and close is not None:
+                close(None, None)
         if exchange is None:
             return None
         # What an adapter of another kind asks urllib3 for may be something else than the request.
         exchange.has_attempts = isinstance(args[0], own)
-        return exchange.finish if chain is None else _both(exchange.finish, chain.close)
+        return exchange.finish if close is None else _both(exchange.finish, close)
 
     return begin
 

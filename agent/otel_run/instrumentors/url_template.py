@@ -12,6 +12,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from otel_run import report
+from otel_run.masking.url import mask
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,6 +23,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}|\*")
 
 Server = tuple[str, "str | None", "int | None"]
+
+_NOWHERE: tuple[Server, str] = ("", None, None), ""
 
 
 class _Template(NamedTuple):
@@ -32,7 +37,13 @@ class UrlTemplates:
     """The templates that the user gave, in their order."""
 
     def __init__(self, given: Iterable[str]) -> None:
-        self._templates = [template for template in map(_compile, given) if template is not None]
+        self._templates: list[_Template] = []
+        for one in given:
+            why = _what_is_wrong(one)
+            if why:
+                report.note("OTEL_RUN_URL_TEMPLATES", "not used", f"{mask(one)}: {why}")
+            else:
+                self._templates.append(_compile(one))
 
     def of(self, url: str) -> str | None:
         """Return the path of the first template that fits."""
@@ -46,10 +57,18 @@ class UrlTemplates:
         return None
 
 
-def _compile(given: str) -> _Template | None:
+def _what_is_wrong(given: str) -> str | None:
+    if "?" in given or "#" in given:
+        return "a template is of the path, which ends before any ? or #"
+    if "://" in given and not (_split(given) or _NOWHERE)[0][1]:
+        return "it names no server that can be read"
+    return None
+
+
+def _compile(given: str) -> _Template:
     if "://" in given:
-        split = _split(given)
-        return None if split is None else _Template(split[0], split[1], _pattern(split[1]))
+        server, path = _split(given) or _NOWHERE
+        return _Template(server, path, _pattern(path))
     path = given if given.startswith("/") else "/" + given
     return _Template(None, path, _pattern(path))
 
