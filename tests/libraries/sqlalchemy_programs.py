@@ -59,11 +59,9 @@ USUAL = "psycopg" if _HAS_PSYCOPG else "psycopg2"
 
 
 def of(server: Server, driver: str) -> str:
-    """Return the URL of `server` for one of PostgreSQL's drivers; asyncpg must be there, others may."""
+    """Return the URL of `server` for one of PostgreSQL's drivers."""
     if driver == "psycopg" and not _HAS_PSYCOPG:
         pytest.skip("this SQLAlchemy has no dialect for psycopg 3")
-    if driver != "asyncpg":
-        pytest.importorskip(driver)
     return server.dsn.replace("postgresql:", f"postgresql+{driver}:")
 
 

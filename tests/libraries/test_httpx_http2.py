@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from servers.program import Traced
     from servers.web import Web
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("h2") is None, reason="needs httpx[http2]")
 
 VERSION_2 = {"network.protocol.version": "2"}
 

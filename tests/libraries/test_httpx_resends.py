@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,7 +135,6 @@ def test_a_hundred_tasks_hand_on_a_hundred_contexts(web: Web, traced: Traced) ->
         assert len([span for span in run.spans if span.parent_id == parent.span_id]) == 2
 
 
-@pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="needs trio")
 def test_under_trio_parents_are_kept_and_a_cancelled_call_is_no_error(web: Web, traced: Traced) -> None:
     run = traced(
         """

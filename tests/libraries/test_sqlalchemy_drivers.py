@@ -107,7 +107,6 @@ def test_a_begin_of_asyncpgs_that_fails_is_told_as_failed(postgres: Server, trac
 def test_a_sync_driver_that_begins_unseen_has_the_rest(
     driver: str, postgres: Server, traced: Traced, described: Described
 ) -> None:
-    pytest.importorskip(driver)
     run = traced(
         sync(
             """
@@ -140,7 +139,6 @@ def test_a_sync_driver_that_begins_unseen_has_the_rest(
 
 
 def test_sqlite_over_asyncio_is_like_sqlite(tmp_path: Path, traced: Traced) -> None:
-    pytest.importorskip("aiosqlite")
     file = tmp_path / "shop.db"
     run = traced(
         in_asyncio(
