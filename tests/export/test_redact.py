@@ -259,6 +259,18 @@ def test_patterns_for_names_mask_attributes_parameters_and_headers() -> None:
     }
 
 
+def test_patterns_for_names_mask_parameters_in_whatever_quotes_a_url() -> None:
+    given = _span(
+        "GET http://h/?customer=7",
+        {"http.response.header.location": ("/x?customer=7",), "note": "see http://h/?customer=7"},
+        event=("exception", {"exception.message": "no luck with /?customer=7 (customer=7 is no parameter)"}),
+        status=Status(StatusCode.ERROR, "no luck with /?customer=7"),
+    )
+    masked = _gate("key:customer")(given)
+    assert "customer=7" not in masked.to_json().replace("(customer=7 is", "")
+    assert masked.to_json().count("?customer=REDACTED") == 5
+
+
 def test_off_is_off_and_told_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "notes", [])
     given = _span("SELECT 's3cret'", {"db.statement": "SELECT 's3cret'", "url.full": AWS})

@@ -197,7 +197,7 @@ class Gate:
         if mask is not None:
             value = mask(value, beside)
         elif "://" in value or "?" in value:
-            value = url.mask(value)
+            value = self._mask_urls(value)
         return self._mask_by_patterns(value) if self._values else value
 
     def _mask_by_patterns(self, text: str) -> str:
@@ -230,7 +230,7 @@ class Gate:
         prefix = next((prefix for prefix in _HEADERS if name.startswith(prefix)), None)
         if prefix is not None:
             header = name[len(prefix) :]
-            return lambda text, _beside: "[REDACTED]" if url.is_secret(header, text) else url.mask(text)
+            return lambda text, _beside: "[REDACTED]" if url.is_secret(header, text) else self._mask_urls(text)
         return None
 
     def _mask_statement(self, text: str, beside: Mapping[str, Any]) -> str:
@@ -246,17 +246,23 @@ class Gate:
 
     def _mask_url(self, text: str, _beside: Mapping[str, Any]) -> str:
         # A query without its `?` is masked as one that has it: nothing of a URL comes before its first name.
-        masked = url.mask(text) if _BEFORE_QUERY.match(text) else url.mask_query(text)
+        return self._mask_urls(text) if _BEFORE_QUERY.match(text) else self._mask_urls("?" + text)[1:]
+
+    def _mask_urls(self, text: str) -> str:
+        return self._mask_parameters(url.mask(text))
+
+    def _mask_parameters(self, text: str) -> str:
         for pattern in self._names:
-            masked = url.mask_named(masked, pattern.search)
-        return masked
+            text = url.mask_named(text, pattern.search)
+        return text
 
     def _mask_error(self, text: str, beside: Mapping[str, Any]) -> str:
         kind = str(beside.get("exception.type") or "")
         system = beside.get("db.system.name") or beside.get("db.system")
         of_database = error.is_database_error(kind) if kind else bool(system)
         system = str(system or "other_sql").lower()
-        return error.mask(text, of_database and "Traceback (" not in text, _SYSTEMS.get(system, system), kind)
+        masked = error.mask(text, of_database and "Traceback (" not in text, _SYSTEMS.get(system, system), kind)
+        return self._mask_parameters(masked)
 
     def _mask_description(self, text: str, span: ReadableSpan, attributes: Mapping[str, Any]) -> str:
         """Mask a status's description, which says what the last event about an exception says."""
@@ -275,7 +281,7 @@ class Gate:
         if name == statement or ("'" in name and isinstance(statement, str) and name in statement):
             name = self._mask_statement(name, attributes)
         elif "://" in name or "?" in name:
-            name = url.mask(name)
+            name = self._mask_urls(name)
         return self._mask_by_patterns(name) if self._values else name
 
 

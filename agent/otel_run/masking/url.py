@@ -72,16 +72,9 @@ def _without_userinfo(found: re.Match[str]) -> str:
     return found[0].partition("//")[0] + "//REDACTED:REDACTED@"
 
 
-def mask_query(query: str) -> str:
-    """Return `query`, the part of a URL behind the `?`, without secret parameters."""
-    return mask("?" + query)[1:]
-
-
 def mask_named(text: str, is_hidden: Callable[[str], object]) -> str:
-    """Return `text`, a URL or a query, without the values of parameters whose name `is_hidden(name)`."""
-    if "=" not in text:
-        return text
-    return _mask_parameters("?" + text, lambda name, _value: bool(is_hidden(name)))[1:]
+    """Return `text`, a URL or a message that quotes some, without the values of parameters that `is_hidden(name)`."""
+    return _mask_parameters(text, lambda name, _value: bool(is_hidden(name))) if "=" in text else text
 
 
 def _mask_parameters(text: str, is_hidden: Callable[[str, str], bool]) -> str:
