@@ -168,12 +168,12 @@ def test_several_hosts_are_one_attempt_of_the_program(closed_port: int, traced: 
 def test_a_cancelled_connect_is_no_error(traced: Traced) -> None:
     run = traced(
         """
-        import asyncio, psycopg
+        import asyncio, psycopg, socket
         from opentelemetry import trace
 
         async def main():
-            server = await asyncio.start_server(lambda *_: asyncio.sleep(30), "127.0.0.1")
-            port = server.sockets[0].getsockname()[1]
+            server = socket.create_server(("127.0.0.1", 0))  # whoever connects waits for an answer
+            port = server.getsockname()[1]
             with trace.get_tracer("test").start_as_current_span("root"):
                 attempt = psycopg.AsyncConnection.connect(f"host=127.0.0.1 port={port} dbname=orders")
                 try:
@@ -229,7 +229,8 @@ def test_a_connection_with_one_schema_tells_it(postgres: Server, traced: Traced)
         """,
         postgres.dsn,
     )
-    assert [span.attributes["db.namespace"] for span in run.spans] == list(SCHEMAS.values()), run
+    statements = [span for span in run.spans if span.name == "SELECT"]  # connecting may be noticeable
+    assert [span.attributes["db.namespace"] for span in statements] == list(SCHEMAS.values()), run
     assert (run.returncode, run.stderr) == (0, "")
 
 
