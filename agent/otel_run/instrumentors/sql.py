@@ -110,9 +110,7 @@ def end(call: Call, error: BaseException | None, at: int | None = None) -> None:
     if error is None or not call.span.is_recording():
         call.end(error, at=at)
         return
-    # What SQLAlchemy's layer for asyncio raises says less than the driver's error, from which it is raised.
-    if error.__cause__ is not None and _library(error) == "sqlalchemy":
-        error = error.__cause__
+    error = error_of_driver(error)
     code = code_of(error)
     if code:
         call.span.set_attribute("db.response.status_code", code)
@@ -122,6 +120,11 @@ def end(call: Call, error: BaseException | None, at: int | None = None) -> None:
 
 def _wants_old_names() -> bool:
     return "database/dup" in settings.current().semconv_opt_in
+
+
+def error_of_driver(error: BaseException) -> BaseException:
+    """Return the error that the driver raised: what SQLAlchemy's layer for asyncio makes of it says less."""
+    return error.__cause__ if error.__cause__ is not None and _library(error) == "sqlalchemy" else error
 
 
 def code_of(error: BaseException) -> str:

@@ -96,11 +96,9 @@ class Pools:
 
     def _tell(self, name: str, database: sql.Database, began: int, error: BaseException | None) -> None:
         attributes: sql.Attributes = {**database.attributes, "db.operation.name": name.partition(" ")[0]}
-        # What SQLAlchemy's layer for asyncio raises says less than the driver's error, from which it is raised.
-        if error is not None and error.__cause__ is not None and type(error).__module__.startswith("sqlalchemy."):
-            error = error.__cause__
         message = None
         if error is not None:
+            error = sql.error_of_driver(error)
             message, code = sql.message(error), sql.code_of(error)
             if code:
                 attributes["db.response.status_code"] = code
