@@ -17,7 +17,8 @@ ARROWS = {
     "boundary": set(),
     "report": set(),
     "sampler_choice": {"grammar"},
-    "settings": {"grammar", "sampler_choice"},
+    "variables": {"grammar"},
+    "settings": {"grammar", "sampler_choice", "variables"},
     "patching": {"boundary", "report", "settings"},
     "tracing": {"grammar", "boundary", "report", "settings", "patching"},
     "masking": set(),
@@ -27,7 +28,7 @@ ARROWS = {
     "startup": {"grammar", "boundary", "report", "settings", "patching", "tracing", "sampling", "export"},
     "view": set(),
     "doctor": {"boundary", "report", "settings", "patching"},
-    "command": {"grammar", "sampler_choice", "settings", "startup", "patching", "doctor", "view"},
+    "command": {"grammar", "sampler_choice", "variables", "settings", "startup", "patching", "doctor", "view"},
 }
 FILES = sorted(path for path in AGENT.rglob("*.py") if "sitecustomize" not in path.parts)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_run.masking.url import is_secret, mask
+from otel_run.masking.url import is_secret_header, mask
 
 GOOGLE_KEY = "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY"
 
@@ -108,9 +108,20 @@ def test_a_hostile_url_of_a_megabyte_is_masked_all_the_same() -> None:
         ("X-CSRFToken", "x", True),
         ("X-Functions-Key", "0123456789abcdef", True),
         ("Idempotency-Key", "0b5ff0a0-31ab-4ba8-8f3f-3cb0f4b5f1f5", False),
+        ("X-Forwarded-Authorization", "x", True),
+        ("Cf-Access-Jwt-Assertion", "x", True),
+        ("X-Amzn-Oidc-Data", "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", True),
+        ("X-Upstream", "Bearer abc", True),
+        ("X-Upstream", "bearer", False),
+        ("WWW-Authenticate", 'Basic realm="a", Bearer realm="b"', False),
+        ("X-Upstream", " bearer " * 30_000, False),
+        ("X-Upstream", "basically", False),
+        ("X-Upstream", "eyJ.0", False),
         ("Content-Type", "text/plain", False),
         ("X-Request-Id", "0123456789abcdef", False),
     ],
 )
-def test_headers_are_secret_by_their_names(name: str, value: str, secret: bool) -> None:
-    assert is_secret(name, value) is secret
+def test_headers_are_secret_by_their_names_and_by_what_looks_like_credentials(
+    name: str, value: str, secret: bool
+) -> None:
+    assert is_secret_header(name, value) is secret

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from otel_run.settings import TOOLS
 from otel_run.startup.program import is_tool, running
 from otel_run.startup.service import service_name
+from otel_run.variables import TOOLS
 
 # sys.orig_argv -> (kind, short name, is it a tool, service name)
 COMMANDS = {

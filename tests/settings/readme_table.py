@@ -1,8 +1,8 @@
-"""The README's table of settings, made from `settings.ROWS`: `python -m settings.readme_table` in tests/ prints it."""
+"""The README's table of settings, made from `variables.ROWS`: `python -m settings.readme_table` in tests/ prints it."""
 
 from __future__ import annotations
 
-from otel_run import settings
+from otel_run import variables
 
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
@@ -10,13 +10,13 @@ BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 def table() -> str:
     """Return the table in Markdown, one line for each row."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for row in settings.ROWS:
-        variables = "<br>".join(f"`{variable}`" for variable in row.variables)
-        lines.append(f"| {variables} | {_default(row)} | {row.meaning.replace('|', chr(92) + '|')} |")
+    for row in variables.ROWS:
+        names = "<br>".join(f"`{variable}`" for variable in row.variables)
+        lines.append(f"| {names} | {_default(row)} | {row.meaning.replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
 
-def _default(row: settings.Row) -> str:
+def _default(row: variables.Row) -> str:
     if row.shown_default:
         return row.shown_default
     if isinstance(row.default, bool):

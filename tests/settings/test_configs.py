@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from otel_run import settings
+from otel_run import settings, variables
 from otel_run.command import env_file
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.env"))
-KNOWN = {variable for row in settings.ROWS for variable in row.variables}
+KNOWN = {variable for row in variables.ROWS for variable in row.variables}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_setting_is_known_good_and_has_its_reason(path: Path) -> None:
-    variables = env_file.read(str(path))
-    assert variables
-    assert set(variables) <= KNOWN
-    assert settings.read(variables, lambda _group: [])[1] == []
+    chosen = env_file.read(str(path))
+    assert chosen
+    assert set(chosen) <= KNOWN
+    assert settings.read(chosen, lambda _group: [])[1] == []
     paragraph_has_reason = False
     for line in path.read_text().splitlines():
         if "=" in line and not line.startswith("#"):

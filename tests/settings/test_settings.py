@@ -1,6 +1,6 @@
 """Every variable, {unset, empty, good, mis-cased, junk, negative, zero, huge}: the value used, the problem said.
 
-The cases are made from `settings.ROWS`, so a new row fails here until it has its entry in `EXPECTED`.
+The cases are made from `variables.ROWS`, so a new row fails here until it has its entry in `EXPECTED`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from otel_run import settings
+from otel_run import settings, variables
 
 HUGE = "9" * 5000
 BAD = object()  # not usable: the default, and a problem
@@ -73,6 +73,12 @@ def pairs(lower: bool) -> Kind:
     return Kind("key=value,key=value with , and = percent-encoded", good, ("aBc=DeF", miscased))
 
 
+def of_each_library(kind: Kind) -> Kind:
+    """Return a family: its table's own name is one of a library too, `<library>`."""
+    columns = ((text, BAD if value is BAD else {"<library>": value}) for text, value in kind[1:])
+    return Kind(kind.allowed, *columns)
+
+
 TEXT = anything("shop", "ShOp")
 NAMES = listed(("abc", "def"))
 PATTERNS = listed(("Abc", "DEF"), ("(", BAD), "regular expressions, separated by commas")
@@ -105,7 +111,7 @@ EXPECTED = {
     "debug": Expected(BOOLEAN, False, "false"),
     "strict": Expected(BOOLEAN, False, "false"),
     "exit_timeout": Expected(MILLISECONDS, 2000, "2000"),
-    "skip_programs": Expected(NAMES, tuple(settings.TOOLS.split()), ""),
+    "skip_programs": Expected(NAMES, tuple(variables.TOOLS.split()), ""),
     "service_name": Expected(TEXT, None, ""),
     "resource_attributes": Expected(pairs(lower=False), {}, "none"),
     "resource_detectors": Expected(NAMES, (), ""),
@@ -146,15 +152,21 @@ EXPECTED = {
     "attribute_value_length_limit": Expected(COUNT, None, "no limit"),
     "attribute_count_limit": Expected(COUNT, 128, "128"),
     "disabled_instrumentations": Expected(NAMES, (), ""),
-    "requests_excluded_urls": Expected(PATTERNS, (), "none"),
-    "httpx_excluded_urls": Expected(PATTERNS, (), "none"),
+    "excluded_urls": Expected(PATTERNS, (), "none"),
+    "excluded_urls_by_library": Expected(of_each_library(PATTERNS), {}, "OTEL_PYTHON_EXCLUDED_URLS"),
     "capture_client_request_headers": Expected(PATTERNS, (), "none"),
     "capture_client_response_headers": Expected(PATTERNS, (), "none"),
+    "capture_server_request_headers": Expected(PATTERNS, (), "none"),
+    "capture_server_response_headers": Expected(PATTERNS, (), "none"),
     "sanitize_header_fields": Expected(PATTERNS, (), "none"),
     "http_known_methods": Expected(listed(("Abc", "DEF")), METHODS, ""),
     "http_capture_all_methods": Expected(BOOLEAN, False, "false"),
     "semconv_opt_in": Expected(one_of("http/dup", "DATABASE,Http", OPT_INS, many=True), (), "stable names only"),
     "url_templates": Expected(listed(("Abc", "DEF")), (), ""),
+    "probes": Expected(one_of("drop", "KEEP", "keep, drop"), "keep", "keep"),
+    "response_header": Expected(
+        one_of("traceresponse,server-timing", "OFF", "off, traceresponse, server-timing", many=True), (), "off"
+    ),
     "connection_threshold": Expected(MILLISECONDS, 10, "10"),
     "redis_keys": Expected(one_of("mask", "SHOW", "show, mask"), "show", "show"),
     "redact": Expected(REDACTIONS, (), "SQL literals, URL credentials and secret parameters, secret headers"),
@@ -162,11 +174,11 @@ EXPECTED = {
 }
 
 COLUMNS = ("unset", "empty", *Kind._fields[1:])
-CASES = [(row, variable, column) for row in settings.ROWS for variable in row.variables for column in COLUMNS]
+CASES = [(row, variable, column) for row in variables.ROWS for variable in row.variables for column in COLUMNS]
 
 
 @pytest.mark.parametrize(("row", "variable", "column"), CASES, ids=lambda case: getattr(case, "field", case))
-def test_a_variable_is_used_or_named_once(row: settings.Row, variable: str, column: str) -> None:
+def test_a_variable_is_used_or_named_once(row: variables.Row, variable: str, column: str) -> None:
     kind, default, told = EXPECTED[row.field]
     given, value = {"unset": ("", default), "empty": (" \t", default)}.get(column) or getattr(kind, column)
     is_bad = value is BAD or isinstance(value, Instead)
@@ -180,7 +192,7 @@ def test_a_variable_is_used_or_named_once(row: settings.Row, variable: str, colu
 
 
 def test_every_row_stands_in_the_table_and_in_the_annotations() -> None:
-    fields = [row.field for row in settings.ROWS]
+    fields = [row.field for row in variables.ROWS]
     assert len(set(fields)) == len(fields)
     assert set(fields) == set(EXPECTED)
     assert set(settings.Settings.__annotations__) == {*fields, "ratio", "unusable"}

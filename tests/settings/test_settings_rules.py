@@ -11,7 +11,7 @@ from hypothesis import given as random
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from otel_run import settings
+from otel_run import settings, variables
 from process.children import OTEL_RUN, environment, run
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ def test_the_password_of_a_bad_url_is_never_shown(url: str) -> None:
         ("EXPORTER_OTLP_TRACES_TIMEOUT", "soon", "EXPORTER_OTLP_TIMEOUT", "700", "otlp_timeout", 700),
         ("EXPORTER_OTLP_TRACES_PROTOCOL", "grcp", "EXPORTER_OTLP_PROTOCOL", "GRPC", "otlp_protocol", "grpc"),
         ("EXPORTER_OTLP_TRACES_HEADERS", "nonsense", "EXPORTER_OTLP_HEADERS", "a=b", "otlp_headers", {"a": "b"}),
-        ("PYTHON_HTTPX_EXCLUDED_URLS", "(", "PYTHON_EXCLUDED_URLS", "ok", "httpx_excluded_urls", ("ok",)),
         ("SPAN_ATTRIBUTE_COUNT_LIMIT", "-5", "ATTRIBUTE_COUNT_LIMIT", "9", "span_attribute_count_limit", 9),
     ],
 )
@@ -137,15 +136,48 @@ def test_a_specific_variable_falls_back_to_the_generic_one(
 def test_what_can_be_read_of_a_list_is_used() -> None:
     found, problems = read(PROPAGATORS="b3,tracecontxt", RESOURCE_ATTRIBUTES="a=1,b", PYTHON_EXCLUDED_URLS="x,(,y")
     assert (found.propagators, found.resource_attributes) == (("b3",), {"a": "1"})
-    assert (found.requests_excluded_urls, found.httpx_excluded_urls) == (("x", "y"), ("x", "y"))
+    assert found.excluded_urls == ("x", "y")
     assert problems["OTEL_PROPAGATORS"].hint == "did you mean tracecontext ?"
     assert len(problems) == 3
+
+
+def test_a_library_has_its_own_excluded_urls_or_the_general_ones() -> None:
+    found, problems = read(
+        PYTHON_EXCLUDED_URLS="all", PYTHON_FLASK_EXCLUDED_URLS="a,b", PYTHON_Aio_Pika_EXCLUDED_URLS="c"
+    )
+    assert found.excluded_urls_by_library == {"flask": ("a", "b"), "aio_pika": ("c",)}
+    assert [found.excluded_urls_of(name) for name in ("flask", "aio_pika", "django")] == [("a", "b"), ("c",), ("all",)]
+    assert problems == {}
+
+
+@pytest.mark.parametrize("own", ["", " \t", "("])
+def test_a_library_whose_own_excluded_urls_cannot_be_used_has_the_general_ones(own: str) -> None:
+    found, problems = read(PYTHON_EXCLUDED_URLS="all", PYTHON_FLASK_EXCLUDED_URLS=own)
+    assert found.excluded_urls_by_library == {}
+    assert found.excluded_urls_of("flask") == ("all",)
+    told = [(problem.variable, problem.given, problem.used) for problem in problems.values()]
+    assert told == ([("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "(", "OTEL_PYTHON_EXCLUDED_URLS")] if own == "(" else [])
+
+
+def test_of_a_library_s_own_excluded_urls_those_that_can_be_read_are_used() -> None:
+    found, problems = read(PYTHON_EXCLUDED_URLS="(", PYTHON_FLASK_EXCLUDED_URLS="x,(")
+    assert (found.excluded_urls, found.excluded_urls_of("flask")) == ((), ("x",))
+    assert {problem.variable: problem.used for problem in problems.values()} == {
+        "OTEL_PYTHON_EXCLUDED_URLS": "none",
+        "OTEL_PYTHON_FLASK_EXCLUDED_URLS": "x",
+    }
+
+
+def test_variables_that_only_look_like_those_of_a_library_are_none() -> None:
+    names = ("OTEL_PYTHON__EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS", "PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_")
+    found, problems = settings.read(dict.fromkeys(names, "x"), lambda group: [])
+    assert (found.excluded_urls_by_library, problems) == ({}, [])
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("pattern", ["[[a]", "a{99999999999999}", "(" * 5000 + ")" * 5000, "a**"])
 def test_a_pattern_that_re_refuses_in_whatever_way_is_left_out(pattern: str) -> None:
-    assert read(PYTHON_EXCLUDED_URLS=f"{pattern},x")[0].httpx_excluded_urls == ("x",)
+    assert read(PYTHON_EXCLUDED_URLS=f"{pattern},x")[0].excluded_urls == ("x",)
 
 
 def test_a_batch_larger_than_the_queue_is_cut_and_said_only_if_it_was_asked_for() -> None:
@@ -185,7 +217,7 @@ TEXTS = st.one_of(
 
 
 @effort(max_examples=60, deadline=None, database=None)
-@random(environ=st.fixed_dictionaries({name: TEXTS for row in settings.ROWS for name in row.variables}))
+@random(environ=st.fixed_dictionaries({name: TEXTS for row in variables.ROWS for name in row.variables}))
 def test_reading_never_raises_and_a_problem_is_one_ascii_line(environ: dict[str, str]) -> None:
     found, problems = settings.read(environ, lambda group: ["other"])
     assert 0 <= found.ratio <= 1

@@ -115,7 +115,7 @@ def _take(wish: Wish, flag: str, value: str) -> None:
 
 def _checked(flag: str, variable: str, value: str) -> str:
     """Return the value to set, or raise Usage if the settings would not take it."""
-    from otel_run import grammar, settings
+    from otel_run import grammar, variables
     from otel_run.patching import candidates
 
     def refuse(bad: grammar.Bad) -> Usage:
@@ -131,7 +131,7 @@ def _checked(flag: str, variable: str, value: str) -> str:
 
         read = sampler_choice.find(value, candidates.names) or sampler_choice.refuse(value)
     else:
-        row = next(row for row in settings.ROWS if variable in row.variables)
+        row = next(row for row in variables.ROWS if variable in row.variables)
         read = grammar.parse(row.parse, value.strip(), candidates.names)
     if isinstance(read, grammar.Bad):
         raise refuse(read)

@@ -108,7 +108,7 @@ class Texts:
         prefix = next((prefix for prefix in _HEADERS if name.startswith(prefix)), None)
         if prefix is not None:
             header = name[len(prefix) :]
-            return lambda text, _beside: "[REDACTED]" if url.is_secret(header, text) else self._mask_urls(text)
+            return lambda text, _beside: "[REDACTED]" if url.is_secret_header(header, text) else self._mask_urls(text)
         return None
 
     def _mask_statement(self, text: str, beside: Mapping[str, Any]) -> str:

@@ -54,7 +54,9 @@ class HttpClient:
         self._all_methods = current.http_capture_all_methods
         self._old_names = "http/dup" in current.semconv_opt_in
         self.resend_names = ("http.request.resend_count", *(("http.resend_count",) if self._old_names else ()))
-        self._headers = HeaderCapture(current)
+        self._headers = HeaderCapture(
+            current, current.capture_client_request_headers, current.capture_client_response_headers
+        )
         self._templates = UrlTemplates(current.url_templates) if current.url_templates else None
 
     def begin(

@@ -7,9 +7,9 @@ OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_*.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from otel_run.masking.url import is_secret, mask
+from otel_run.masking.url import is_secret_header, mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from otel_run.settings import Settings
 
     Attributes = dict[str, AttributeValue]
+    # What clients call headers, or names and values one by one.
+    Headers = Mapping[str, str] | Iterable[tuple[object, object]]
 
 
 class HeaderCapture:
     """The headers that are told, by patterns for whole names: `of_requests` and `of_responses`, empty for none."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.of_requests = _ignoring_case(settings.capture_client_request_headers)
-        self.of_responses = _ignoring_case(settings.capture_client_response_headers)
+    def __init__(self, settings: Settings, requests: Iterable[str], responses: Iterable[str]) -> None:
+        self.of_requests = _ignoring_case(requests)
+        self.of_responses = _ignoring_case(responses)
         self._masked = _ignoring_case(settings.sanitize_header_fields)
         self._masks = settings.masks()
 
-    def of_request(self, headers: Mapping[str, str]) -> Attributes:
+    def of_request(self, headers: Headers) -> Attributes:
         """Return the attributes of a request's headers."""
         return self._capture("http.request.header.", self.of_requests, headers)
 
-    def of_response(self, headers: Mapping[str, str]) -> Attributes:
+    def of_response(self, headers: Headers) -> Attributes:
         """Return the attributes of a response's headers."""
         return self._capture("http.response.header.", self.of_responses, headers)
 
-    def _capture(self, prefix: str, wanted: list[re.Pattern[str]], headers: Mapping[str, str]) -> Attributes:
+    def _capture(self, prefix: str, wanted: list[re.Pattern[str]], headers: Headers) -> Attributes:
         found: dict[str, list[str]] = {}
-        # httpx keeps a header that came twice apart only there.
-        pairs = getattr(headers, "multi_items", headers.items)
-        for name, value in pairs():
+        for name, value in _pairs(headers):
             key = _text(name).lower()
             if any(pattern.fullmatch(key) for pattern in wanted):
                 found.setdefault(prefix + key, []).append(self._mask(key, _text(value)))
@@ -51,10 +51,17 @@ class HeaderCapture:
     def _mask(self, name: str, value: str) -> str:
         if not self._masks:
             return value
-        if is_secret(name, value) or any(pattern.search(name) for pattern in self._masked):
+        if is_secret_header(name, value) or any(pattern.search(name) for pattern in self._masked):
             return "[REDACTED]"
         # `location` and `referer` hold URLs, with whatever URLs hold.
         return mask(value)
+
+
+def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
+    # httpx keeps a header that came twice apart only in `multi_items`.
+    items = getattr(headers, "multi_items", None) or getattr(headers, "items", None)
+    pairs: Iterable[tuple[object, object]] = headers if items is None else items()
+    return pairs
 
 
 def _ignoring_case(patterns: Iterable[str]) -> list[re.Pattern[str]]:

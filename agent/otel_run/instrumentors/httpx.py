@@ -36,7 +36,7 @@ class HttpxInstrumentor(Instrumentor):
         """Return the patches of both clients."""
         import httpx
 
-        client = HttpClient(tracer, settings.current().httpx_excluded_urls, _read)
+        client = HttpClient(tracer, settings.current().excluded_urls_of("httpx"), _read)
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
             request = args[1] if len(args) > 1 else kwargs["request"]

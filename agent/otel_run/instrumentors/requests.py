@@ -44,7 +44,7 @@ class RequestsInstrumentor(Instrumentor):
         from requests import adapters, models, sessions
         from urllib3 import connectionpool, response
 
-        client = HttpClient(tracer, settings.current().requests_excluded_urls, _read)
+        client = HttpClient(tracer, settings.current().excluded_urls_of("requests"), _read)
         begin = _begin_by(client, adapters.HTTPAdapter)
         looked_at: weakref.WeakSet[type] = weakref.WeakSet()
         senders: set[type] = {adapters.HTTPAdapter}

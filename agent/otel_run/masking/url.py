@@ -1,6 +1,6 @@
 """What is secret in a URL, in a header, and in a message that quotes them: passwords, tokens, keys, signatures.
 
-Told by names alone, where a name says it, and by the length of the value, where it may. Source of the
+Told by names, where a name says it, and by the value, where it may. Source of the
 replacement: OpenTelemetry semantic conventions, `url.full`.
 """
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Names are compared in lower case and without - _ . [ ], so that X-Api-Key, api_key and apiKey are one.
-_SECRET_NAMES = {"sig", "auth", "authorization", "proxyauthorization", "cookie", "setcookie", "pass", "sid", "session"}
-_SECRET_NAMES |= {"hmac", "bearer", "otp", "assertion", "clientassertion", "samlresponse", "hdnts", "hdnea"}
-_SECRET_NAMES |= {"authcode", "ticket", "xauth", "xsession"}
+_SECRET_NAMES = {"sig", "auth", "cookie", "setcookie", "pass", "sid", "session", "hmac", "bearer", "otp"}
+_SECRET_NAMES |= {"samlresponse", "hdnts", "hdnea", "authcode", "ticket", "xauth", "xsession"}
 # By its end, since the front varies: X-Amz-Security-Token, client_secret, AWSAccessKeyId, X-Goog-Signature.
 _SECRET_END = re.compile(
     "(?:token|secret|password|passwd|pwd|passphrase|signature|jwt|credentials?|accesskeyid|sessionid|verifier"
-    r"|passwordconfirm(?:ation)?|(?:api|access|secret|private)key)\d*$"
+    r"|authorization|assertion|passwordconfirm(?:ation)?|(?:api|access|secret|private)key)\d*$"
 )
 # `key` and `code` name secrets (Google's API keys, Azure's function keys, OAuth's codes) and harmless
 # things (?key=user:1, ?code=EUR). The length tells: nobody issues a secret of less than 16 characters.
@@ -37,6 +36,18 @@ def is_secret(name: str, value: str) -> bool:
     """Tell whether a parameter or header called `name` holds something that must not leave the process."""
     kind = _kind_of(name)
     return kind == "secret" or (kind == "if long" and len(value) >= _LONG)
+
+
+# "Bearer abc", and the three parts of a JSON Web Token (RFC 7515), in whatever header.
+# Not the challenge `Basic realm="x"`.
+_CREDENTIALS = re.compile(
+    r"\s*(?:(?:basic|bearer|dpop|negotiate)\s+[\w.~+/-]+=*\s*$|eyJ[\w-]+\.[\w-]+\.)", re.ASCII | re.IGNORECASE
+)
+
+
+def is_secret_header(name: str, value: str) -> bool:
+    """Tell whether a header holds something that must not leave the process, by its name or by what it looks like."""
+    return is_secret(name, value) or _CREDENTIALS.match(value) is not None
 
 
 @lru_cache(maxsize=512)
