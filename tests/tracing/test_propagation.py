@@ -99,12 +99,12 @@ def test_one_that_raises_or_cannot_be_built_costs_its_own_headers_only(web: Web,
 
 
 def test_one_that_is_not_installed_is_named_and_the_others_are_used(web: Web, traced: Traced) -> None:
-    run = traced(GET, web.url, env={"OTEL_PROPAGATORS": "b3multi,tracecontext,nosuch"})
+    run = traced(GET, web.url, env={"OTEL_PROPAGATORS": "jaeger,tracecontext,nosuch"})
     assert "traceparent" in _headers(run)
     lines = run.stderr.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith('otel-run: OTEL_PROPAGATORS="b3multi,tracecontext,nosuch" can\'t be used')
-    assert "pip install opentelemetry-propagator-b3" in lines[1]
+    assert lines[0].startswith('otel-run: OTEL_PROPAGATORS="jaeger,tracecontext,nosuch" can\'t be used')
+    assert "pip install opentelemetry-propagator-jaeger" in lines[1]
 
 
 def test_what_a_client_injects_is_what_the_global_propagators_inject(web: Web, traced: Traced) -> None:

@@ -18,6 +18,9 @@ _TALKATIVE = (
     "opentelemetry.sdk.trace",
     "opentelemetry.sdk.util",
     "opentelemetry.trace",
+    "opentelemetry.trace.span",
+    "opentelemetry.trace.propagation.tracecontext",
+    "opentelemetry.baggage.propagation",
     "opentelemetry.context",
     "opentelemetry.exporter.otlp.proto.common._internal",
 )

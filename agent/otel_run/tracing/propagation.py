@@ -6,25 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import propagate
 from opentelemetry.baggage import _BAGGAGE_KEY
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators import textmap
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import NonRecordingSpan
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otel_run import report
 from otel_run.boundary import contained, without_exit
 from otel_run.patching import candidates
+from otel_run.tracing import w3c
+from otel_run.tracing.w3c_baggage import Baggage, with_baggage
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, MutableMapping
+    from typing import Protocol
 
     from opentelemetry.trace import Span
 
     from otel_run.settings import Settings
 
+    class Headers(Protocol):
+        """What a request brings; names are in lower case."""
+
+        def header(self, name: str) -> str | None:
+            """Return a header's value; of several, joined by commas (RFC 9110, 5.3)."""
+
+        def names(self) -> Iterable[str]:
+            """Return the names of all."""
+
+
 # Loaded without a look at the entry points, which is what nearly every process needs.
-_BUILT_IN = {"tracecontext": TraceContextTextMapPropagator, "baggage": W3CBaggagePropagator}
+_BUILT_IN = {"tracecontext": w3c.TraceContext, "baggage": Baggage}
 
 
 class Contained(textmap.TextMapPropagator):
@@ -86,6 +99,34 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
         carrier["traceparent"] = f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
     else:
         propagate.inject(carrier)
+
+
+def extract(headers: Headers, around: Context) -> Context:
+    """Return the context `around` with what the caller tells in `headers`; nothing that it tells raises.
+
+    The same as `propagate.extract` finds, for the propagators that nearly everybody uses without their machinery.
+    """
+    installed = propagate.get_global_textmap()
+    if installed is not _default:
+        return contained("propagators", without_exit, installed.extract, headers, around, _HEADERS) or around
+    told = headers.header("traceparent")
+    if told is not None:
+        parent = w3c.parse(told, headers.header("tracestate"))
+        if parent is not None:
+            around = Context(around, **{_SPAN_KEY: NonRecordingSpan(parent)})
+    return with_baggage(headers.header("baggage"), around)
+
+
+class _Getter(textmap.Getter["Headers"]):
+    def get(self, carrier: Headers, key: str) -> list[str] | None:
+        value = carrier.header(key.lower())
+        return None if value is None else [value]
+
+    def keys(self, carrier: Headers) -> list[str]:
+        return list(carrier.names())
+
+
+_HEADERS = _Getter()
 
 
 def _build(name: str) -> textmap.TextMapPropagator | None:

@@ -11,7 +11,9 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from otel_run.boundary import contained
 from otel_run.patching import candidates
+from otel_run.patching.wrap import Patch
 from otel_run.tracing import resource as resources
+from otel_run.tracing.decided import decide_first
 from otel_run.tracing.follower import Follower
 from otel_run.tracing.ids import RandomIds
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
 
+    from otel_run.patching.wrap import Finish
     from otel_run.settings import Settings
 
 
@@ -52,6 +55,7 @@ class Provider(TracerProvider):
         tracer: trace.Tracer = super().get_tracer(*args, **kwargs)
         if list(warnings.filters) != before:
             warnings.filters[:] = before  # type: ignore[index]
+        decide_first(tracer)
         return tracer
 
     def follow(self, theirs: trace.TracerProvider) -> bool:
@@ -70,11 +74,15 @@ class Provider(TracerProvider):
         self._span_limits = theirs._span_limits
         self._active_span_processor = theirs._active_span_processor
         for tracer in list(self._tracers.values()):
-            tracer.sampler = theirs.sampler
+            tracer.sampler = self.sampler
             tracer.resource = theirs._resource
             tracer.span_processor = theirs._active_span_processor
             tracer.id_generator = theirs.id_generator
             tracer._span_limits = theirs._span_limits
+        # Theirs are everybody's now: the program's own, those of instrumentors, and ours.
+        Patch("sampling", theirs, "get_tracer", _begin_get_tracer).apply()
+        for tracer in (*self._tracers.values(), *theirs._tracers.values()):
+            decide_first(tracer)
         return True
 
     def shutdown(self) -> None:
@@ -88,6 +96,15 @@ class Provider(TracerProvider):
         self._tracers_lock = threading.Lock()
         chosen = self._resource.attributes.get("service.instance.id") if self._keeps_instance_id else None
         self._update_resource(resources.after_fork(chosen))
+
+
+def _begin_get_tracer(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
+    return _finish_get_tracer
+
+
+def _finish_get_tracer(tracer: Any, error: BaseException | None) -> None:
+    if error is None:
+        decide_first(tracer)
 
 
 def _id_generator(name: str) -> IdGenerator:
