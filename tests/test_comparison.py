@@ -9,10 +9,46 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-TESTS = Path(__file__).parent / "libraries"
+TESTS = Path(__file__).parent
 
 # library -> row -> the tests that show what the row says of us, as "file: test test".
 SHOWN = {
+    "HTTP servers": {
+        "spans for a request": """asgi_frameworks: test_each_request_is_one_span_with_its_route
+            gunicorn: test_the_span_of_a_framework_s_application_is_the_server_s_with_its_route
+            starlette_layers: test_a_request_is_one_span_whatever_middleware_makes_of_its_scope""",
+        "a bare WSGI or ASGI application": """waitress: test_a_bare_application_has_a_span_without_a_route
+            asgi_servers: test_an_odd_application_answers_as_without_us_and_each_request_is_one_span""",
+        "names": """flask: test_each_request_is_named_after_its_rule_below_the_root_of_the_application
+            django: test_a_route_is_what_the_resolver_has_matched
+            fastapi: test_routers_and_applications_inside_give_their_prefixes_to_the_route""",
+        "mounted applications": "starlette: test_a_route_begins_at_the_root_through_all_mounts",
+        "duration of a streamed body": """wsgi_servers:
+            test_answers_are_the_same_to_the_byte_and_each_has_one_span_that_ends_with_it
+            starlette_streams: test_a_stream_lasts_until_its_last_byte_or_its_clients_leave""",
+        "a body that fails, a client that goes": """wsgi_servers:
+            test_answers_are_the_same_to_the_byte_and_each_has_one_span_that_ends_with_it
+            starlette_streams: test_a_stream_lasts_until_its_last_byte_or_its_clients_leave
+            django_serving: test_a_client_that_hangs_up_ends_its_span_and_the_view_is_cancelled_as_ever""",
+        "exceptions behind a 500": """flask_errors:
+            test_the_exception_behind_an_error_page_is_told_and_none_of_an_answer_that_is_no_error
+            django: test_an_error_is_the_exception_of_which_django_has_made_a_page
+            starlette: test_the_exception_that_became_a_page_is_the_spans""",
+        "4xx": "http_semantics: test_server_errors_are_errors_and_client_errors_are_not",
+        "background tasks": """starlette_background: test_a_task_after_the_response_is_a_trace_of_its_own
+            test_a_task_is_kept_if_and_only_if_its_request_was""",
+        "WebSocket, 10 messages": "websockets: test_a_websocket_is_one_span_from_its_handshake_to_its_end",
+        "malformed `traceparent`": """http_trace_context: test_a_malformed_traceparent_makes_a_new_trace
+            test_none_or_several_make_a_new_trace""",
+        "excluded health checks": """http_semantics: test_what_is_excluded_has_no_span_and_nothing_below_it
+            two_services: test_nothing_below_an_excluded_request_is_traced_in_the_other_service_either""",
+        "secret parameters": """waitress: test_a_bare_application_has_a_span_without_a_route
+            http_arrival: test_the_query_is_masked_and_left_out_where_there_is_none""",
+        "`X-Forwarded-For`, `Forwarded`": """http_semantics: test_all_that_can_be_told
+            http_forwarded: test_of_forwarded_the_first_element_is_read""",
+        "Django's settings": "django_handlers: test_settings_are_the_programs_to_make_when_it_likes",
+        "trace id in the response": "http_semantics: test_the_client_is_told_its_trace",
+    },
     "requests": {
         "redirects, logins, urllib3's retries": """requests_resends:
             test_each_attempt_of_urllib3_is_a_sibling_and_the_last_is_what_the_server_answered
@@ -113,5 +149,6 @@ def test_the_tests_of_a_row_are_there(library: str, row: str) -> None:
         if word.endswith(":"):
             file = word.removesuffix(":")
         else:
-            tree = ast.parse((TESTS / f"test_{file}.py").read_text(encoding="utf-8"))
+            (path,) = (*TESTS.glob(f"libraries/test_{file}.py"), *TESTS.glob(f"gateways/test_{file}.py"))
+            tree = ast.parse(path.read_text(encoding="utf-8"))
             assert word in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, file

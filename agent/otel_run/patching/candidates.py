@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 GROUP = "opentelemetry_instrumentor"
+# Of our own distribution only: name of an instrumentor -> the module whose import applies it, where that is not the
+# package of this name. Most of `django` is imported by programs that never serve a request.
+TRIGGERS = "otel_run_trigger"
 
 # Standard-library modules that nearly every program imports. An instrumentor of one of these would
 # break "free until needed", so it waits until a library has woken the agent.
@@ -145,8 +148,9 @@ def find() -> list[Candidate]:
 def _candidates(distribution: Distribution, installed: dict[str, Distribution]) -> list[Candidate]:
     points = list(distribution.entry_points(GROUP))
     if distribution.name == "otel-run":
-        # Our files are named after what they wait for.
-        return [Candidate(name, value, distribution.name, [], [name]) for name, value in points]
+        # Our files are named after what they wait for, or after the package that it is in.
+        triggers = dict(distribution.entry_points(TRIGGERS))
+        return [Candidate(name, value, distribution.name, [], [triggers.get(name, name)]) for name, value in points]
     libraries = distribution.instruments() if points else []
     made = []
     for name, value in points:

@@ -125,6 +125,11 @@ class Finder:
             contained("what waits for an import", without_exit, callback)
 
 
+def in_place() -> Finder | None:
+    """Return the finder that watches the imports of this process, for what is known only after the start."""
+    return next((finder for finder in sys.meta_path if isinstance(finder, Finder)), None)
+
+
 def _is_being_executed(name: str) -> bool:
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return bool(getattr(spec, "_initializing", False))

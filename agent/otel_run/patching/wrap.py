@@ -57,12 +57,14 @@ class Patch:
 
     def apply(self) -> None:
         """Put the observed version in place."""
-        function = _function_of(self._found)
-        observed: Any = observe(Fuse(self.unit, self._give_up), function, self._begin_if_applied)
+        observed = self._observed(Fuse(self.unit, self._give_up), _function_of(self._found))
         if isinstance(self._found, (staticmethod, classmethod)):
             observed = type(self._found)(observed)
         setattr(self.owner, self.name, observed)
         self._placed = observed
+
+    def _observed(self, fuse: Fuse, function: Callable[..., Any]) -> Any:
+        return observe(fuse, function, self._begin_if_applied)
 
     def undo(self) -> None:
         """Take it away again; if somebody has wrapped ours in the meantime, it stays and observes nothing."""
@@ -92,6 +94,46 @@ class Patch:
 
     def _begin_if_applied(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         return None if self._placed is None else self._begin(args, kwargs)
+
+
+class Around(Patch):
+    """A patch that hands other arguments on than it was called with, so that before and after do not suffice.
+
+    `make(original, contained)` returns what stands in the place of `original`. The error boundary is then its own:
+    it calls `original` outside of anything that is `contained(function, *arguments)`.
+    """
+
+    __slots__ = ("_contained", "_make")
+
+    def __init__(
+        self, unit: str, owner: object, name: str, make: Callable[[Callable[..., Any], Contained], Any], takes: str = ""
+    ) -> None:
+        """Raise DoesNotFit as every patch does."""
+        super().__init__(unit, owner, name, _leave_alone, takes)
+        self._make = make
+        self._contained: Contained
+
+    def _observed(self, fuse: Fuse, function: Callable[..., Any]) -> Any:
+        self._contained = fuse.contained
+        return functools.wraps(function)(self._make(function, fuse.contained))
+
+    def narrow(self, is_left: Callable[[Any, str], bool]) -> None:
+        """Leave alone what others have, as every patch does; not where somebody has wrapped ours in the meantime."""
+        if self._placed is None or vars(self.owner).get(self.name) is not self._placed:
+            return
+        placed: Any = self._placed
+        original = _function_of(self._found)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            is_theirs = args and self._contained(is_left, args[0], self.name)
+            return (original if is_theirs else placed)(*args, **kwargs)
+
+        self._placed = functools.wraps(original)(call)
+        setattr(self.owner, self.name, self._placed)
+
+
+def _leave_alone(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    return None
 
 
 def observe(fuse: Fuse, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Modules of the standard library that do work worth a span, and so wake the agent if somebody instruments
 # them; nearly every program imports one or another of the rest.
-_WAKING = ("sqlite3", "urllib.request")
+_WAKING = ("sqlite3", "urllib.request", "wsgiref.handlers")
 
 _finder: on_import.Finder | None = None
 

@@ -29,6 +29,7 @@ _UNIT = "stepping aside"
 
 # What contrib offers for single objects: library -> (module, class, method).
 _FOR_ONE_OBJECT = {
+    "flask": ("opentelemetry.instrumentation.flask", "FlaskInstrumentor", "instrument_app"),
     "httpx": ("opentelemetry.instrumentation.httpx", "HTTPXClientInstrumentor", "instrument_client"),
     "psycopg": ("opentelemetry.instrumentation.psycopg", "PsycopgInstrumentor", "instrument_connection"),
     "redis": ("opentelemetry.instrumentation.redis", "RedisInstrumentor", "instrument_client"),

@@ -28,7 +28,6 @@ INTRODUCTION = (
 # module -> the distribution that brings it
 NEEDED = {
     "flask": "flask",
-    "opentelemetry.instrumentation.flask": "opentelemetry-instrumentation-flask",
     "httpx": "httpx",
     "psycopg": "psycopg[binary]",
     "redis": "redis",

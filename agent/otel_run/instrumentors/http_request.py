@@ -1,0 +1,188 @@
+"""One incoming request: its open span, and what the layers that it passes through tell of it until it ends."""
+
+from __future__ import annotations
+
+import traceback
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from otel_run.tracing.call import error_type, is_cancellation
+from otel_run.tracing.decided import IS_KEPT
+from otel_run.tracing.entering import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from opentelemetry.trace import Span
+
+    from otel_run.instrumentors.http_arrival import Arrival
+    from otel_run.instrumentors.http_headers import Attributes
+    from otel_run.instrumentors.http_server import HttpServer
+
+# The request that the program is working on, in the context.
+REQUEST = "otel-run-request"
+
+
+def current() -> Request | None:
+    """Return the request whose handling this is, if its span is open."""
+    found = of(now())
+    return found if found is not None and found.is_open else None
+
+
+def of(around: Context) -> Request | None:
+    """Return the request that a context belongs to, open or not."""
+    found: Any = around.get(REQUEST)
+    return None if found is None else found()
+
+
+class Request:
+    """The SERVER span of one request, from its arrival to its last byte.
+
+    `context` is what its handling runs in: `attach` it, and `detach` what that returned. The span may end before,
+    with the last byte, or after, with a body that is handed on piece by piece.
+    """
+
+    # Not set in __init__, since most of it is never said of a request that is not recorded.
+    _route: str | None = None
+    # Where applications are mounted inside, as it stands in the URL -> as a template.
+    _roots: Mapping[str, str] = MappingProxyType({})
+    _status: int | None = None
+    _headers: Iterable[tuple[str, str]] | None = None
+    _error: BaseException | None = None
+    _was_dropped = False
+    is_open = True
+
+    def __init__(
+        self,
+        layer: HttpServer,
+        arrival: Arrival,
+        span: Span,
+        parent: Context,
+        method: str = "",
+        is_excluded: bool = False,
+    ) -> None:
+        self._layer = layer
+        self._arrival = arrival
+        self._method = method
+        self.is_excluded = is_excluded
+        self.span = span
+        # Whether anybody will see what is told of it.
+        self.is_recording = span.is_recording()
+        # The context around it, with the caller's span.
+        self.parent = parent
+        # Weakly: each would keep the other, and all that is the request's, until the garbage collector comes.
+        entries: dict[str, object] = {_SPAN_KEY: span, REQUEST: ref(self)}
+        if is_excluded:
+            entries[IS_KEPT] = False
+            self._was_dropped = True
+        self.context = Context(parent, **entries)
+
+    def is_about(self, arrival: Arrival) -> bool:
+        """Tell whether it is this request, its span open or not, that arrives at a layer further inside."""
+        return arrival.is_like(self._arrival)
+
+    def drop(self) -> None:
+        """Never end the span, so that it is never seen: a layer inside knows that nobody wants it."""
+        self._was_dropped = True
+
+    def mount(self, root: str, path: str, base: str = "") -> None:
+        """Take that an application is mounted at `root` of this URL, by the template `path` of the one around it.
+
+        `base` is where that one is itself, if it isn't mounted.
+        """
+        around = [at for at in self._roots if root.startswith(at + "/") or (root == at and not path)]
+        self._roots = {**self._roots, root: (self._roots[max(around, key=len)] if around else base) + path}
+
+    def set_route(self, route: str | None, root: str = "") -> None:
+        """Take the route that a framework has found, a template below its `root`; the innermost counts."""
+        if route:
+            self._route = (self._roots.get(root, root) if root else "") + route
+
+    def note(self, error: BaseException, instead: bool = False) -> None:
+        """Take the exception that a framework is about to make a page of; it counts if that is a server error.
+
+        The first one does, since a page's own mistakes are the consequence, but for one that comes `instead`.
+        """
+        # Later it would keep itself alive, by way of the frames that it has passed.
+        if self.is_open and (self._error is None or instead):
+            self._error = error
+
+    def respond(self, status: int | None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Take what the application answers. What it says last, before the first byte, is what is sent.
+
+        None is a status that is no number, which some servers send as it is.
+        """
+        self._status = status
+        self._headers = headers
+
+    def take_back(self) -> None:
+        """Forget what the application has answered, and why: it raised before the first byte of that was sent."""
+        self._error = None
+        if self._layer.answers_instead:
+            self._status = self._headers = None
+
+    def respond_if_silent(self, status: int) -> None:
+        """Take what the server answers in place of an application that has not answered."""
+        if self._status is None:
+            self._status = status
+
+    def answer_silence(self) -> None:
+        """Take what the server answers if the application has made a body, and never begun an answer."""
+        if self._headers is None:
+            self._status = self._layer.answer_to_silence
+
+    def end(self, error: BaseException | None = None, at: int | None = None) -> None:
+        """End the span, once, now or `at` (ns since the epoch). `error` has left the application, unhandled."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        span = self.span
+        try:
+            # Not `is_recording`: the program may have ended it.
+            if span.is_recording():
+                self._tell(span, error, at)
+        finally:
+            # The exception's frames hold us.
+            self._headers = self._error = None
+            if not self._was_dropped:
+                span.end(at)
+
+    def _tell(self, span: Span, error: BaseException | None, at: int | None) -> None:
+        failed = error is not None and not is_cancellation(error)
+        if failed and self._status is None and isinstance(error, Exception):
+            # What every server answers for an application that raised before it had answered.
+            self._status = 500
+        attributes: Attributes = {}
+        if self._route is not None:
+            attributes["http.route"] = self._route
+            span.update_name(f"{self._method} {self._route}")
+        if self._status is not None:
+            attributes.update(self._layer.describe_status(self._status))
+            if self._headers is not None and self._layer.headers.of_responses:
+                attributes.update(self._layer.headers.of_response(self._headers))
+        is_server_error = self._status is not None and self._status >= 500
+        if failed or is_server_error:
+            # The first: a page's, or a server's, own mistakes are the consequence.
+            original = self._error if self._error is not None else error if failed else None
+            attributes["error.type"] = str(self._status) if original is None else error_type(original)
+            # The conventions want no description where the status code says it.
+            span.set_status(Status(StatusCode.ERROR))
+            if original is not None:
+                span.add_event("exception", describe(original), at)
+        span.set_attributes(attributes)
+
+
+def describe(error: BaseException) -> Attributes:
+    """Return the attributes of an exception event (semantic conventions, "Exceptions")."""
+    # Which is, unlike the exception itself, sure to have a text.
+    told = traceback.TracebackException(type(error), error, error.__traceback__)
+    return {
+        "exception.type": error_type(error),
+        "exception.message": str(told),
+        "exception.stacktrace": "".join(told.format()),
+    }

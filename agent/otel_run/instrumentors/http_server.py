@@ -1,0 +1,174 @@
+"""What all HTTP servers and frameworks share: one SERVER span for each request, and when there is none.
+
+A request passes through layers: the server's, middleware, a framework's, that of one mounted inside. The outermost
+that we see makes the span; those inside find it in the context (`http_request.current`) and add what they know: the
+route, the exception that became an error page. Source: OpenTelemetry semantic conventions, "HTTP server span"
+(stable), and for the old names "HTTP" as of 1.20.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from opentelemetry import context
+from opentelemetry.baggage import _BAGGAGE_KEY
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.propagation import _SPAN_KEY, get_current_span
+
+from otel_run import settings
+from otel_run.instrumentors.http_arrival import Deferred, Description
+from otel_run.instrumentors.http_headers import HeaderCapture
+from otel_run.instrumentors.http_probes import is_probe
+from otel_run.instrumentors.http_request import Request, of
+from otel_run.tracing.call import EVERYTHING, HTTP, is_suppressed
+from otel_run.tracing.decided import IS_KEPT
+from otel_run.tracing.entering import now
+from otel_run.tracing.ids import RandomIds
+from otel_run.tracing.propagation import extract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.trace import Tracer
+
+    from otel_run.instrumentors.http_arrival import Arrival
+    from otel_run.instrumentors.http_headers import Attributes
+
+_ids = RandomIds()
+
+
+class HttpServer:
+    """One layer, a server's or a framework's: its settings, compiled once.
+
+    `library` is the name in OTEL_PYTHON_<LIBRARY>_EXCLUDED_URLS. A server's layer is `outermost`: what is current
+    when it calls the application is whatever the program was doing when it started the server, and no caller.
+    """
+
+    # Whether the server has an answer of its own in place of one that ended before its first byte.
+    answers_instead = True
+    # Its answer for an application that makes a body and never tells a status; None if it sends one without.
+    answer_to_silence: int | None = 500
+
+    def __init__(self, tracer: Tracer, library: str, outermost: bool = False) -> None:
+        found = settings.current()
+        self.tracer = tracer
+        self.is_on = True
+        self._outermost = outermost
+        # Each by itself: joined into one, an inline flag such as (?i) would be an error.
+        self._excluded = [re.compile(pattern) for pattern in found.excluded_urls_of(library)]
+        # Whether this layer has a say of its own in what is excluded.
+        self._has_own_patterns = library in found.excluded_urls_by_library
+        self._drops_probes = found.probes == "drop"
+        self._old_names = "http/dup" in found.semconv_opt_in
+        self._describe = Description(found)
+        self.headers = HeaderCapture(found, found.capture_server_request_headers, found.capture_server_response_headers)
+        self._told_in = () if "off" in found.response_header else found.response_header
+
+    @property
+    def tells_client(self) -> bool:
+        """Tell whether answers get a header with the trace's id."""
+        return bool(self._told_in)
+
+    def begin(self, arrival: Arrival) -> Request | None:
+        """Start the span of a request; None if it has one already, or nobody wants any."""
+        if not self.is_on:
+            return None
+        around = now()
+        # Empty where nothing is above, as nearly everywhere.
+        if around:
+            above = of(around)
+            if above is not None and above.is_about(arrival):
+                return self._begin_inside(above, arrival)
+            if self._outermost:
+                around = _without_caller(around)
+            elif is_suppressed(EVERYTHING):
+                return None
+        parent = extract(arrival, around)
+        if (self._excluded and self._excludes(arrival)) or (self._drops_probes and is_probe(arrival)):
+            return self._exclude(arrival, parent)
+        return self._start(arrival, parent)
+
+    def _begin_inside(self, above: Request, arrival: Arrival) -> Request | None:
+        """Let a layer inside decide what is excluded, if the user has given it patterns of its own."""
+        if not self._has_own_patterns or (self._drops_probes and is_probe(arrival)):
+            return None
+        excludes = self._excludes(arrival)
+        if excludes is above.is_excluded:
+            return None
+        parent = _with_span_of(above.parent, context.get_current())
+        if excludes:
+            above.drop()
+            return self._exclude(arrival, parent)
+        return self._start(arrival, parent)
+
+    def _start(self, arrival: Arrival, parent: Context) -> Request:
+        method = arrival.method if self._describe.knows(arrival.method) else "HTTP"
+        # All attributes that are known go in at the start: samplers see nothing else.
+        span = self.tracer.start_span(method, parent, SpanKind.SERVER, Deferred(self._attributes, arrival))
+        return Request(self, arrival, span, parent, method)
+
+    def _attributes(self, arrival: Arrival) -> Attributes:
+        attributes = self._describe(arrival)
+        if self.headers.of_requests:
+            attributes.update(self.headers.of_request(arrival.headers()))
+        return attributes
+
+    def _exclude(self, arrival: Arrival, parent: Context) -> Request:
+        """Give the request a parent for all below that is not sampled, in the caller's trace if there is one."""
+        told = get_current_span(parent).get_span_context()
+        # Whether the trace's id was drawn at random stays as it was told.
+        is_random = told.trace_flags & TraceFlags.RANDOM_TRACE_ID if told.is_valid else TraceFlags.RANDOM_TRACE_ID
+        unsampled = SpanContext(
+            told.trace_id or _ids.generate_trace_id(),
+            told.span_id or _ids.generate_span_id(),
+            False,
+            TraceFlags(is_random),
+            told.trace_state,
+        )
+        return Request(self, arrival, NonRecordingSpan(unsampled), parent, is_excluded=True)
+
+    def _excludes(self, arrival: Arrival) -> bool:
+        url = arrival.url()
+        return any(pattern.search(url) for pattern in self._excluded)
+
+    def describe_status(self, status: int) -> Attributes:
+        """Return the attributes of an answer's status."""
+        told: Attributes = {"http.response.status_code": status}
+        if self._old_names:
+            told["http.status_code"] = status
+        return told
+
+    def headers_for_client(self, request: Request) -> list[tuple[str, str]]:
+        """Return the headers that tell the client which trace its request became.
+
+        Sources: W3C Trace Context Level 2, "traceresponse"; for browsers, which cannot read that one across
+        origins, W3C Server Timing.
+        """
+        told = request.span.get_span_context()
+        value = f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
+        made: Mapping[str, tuple[str, str]] = {
+            "traceresponse": ("traceresponse", value),
+            "server-timing": ("Server-Timing", f'traceparent;desc="{value}"'),
+        }
+        return [made[name] for name in self._told_in]
+
+
+# What tells of whoever started the server, and holds for none of its requests.
+_OF_CALLERS = frozenset((_SPAN_KEY, _BAGGAGE_KEY, IS_KEPT, EVERYTHING, HTTP, "suppress_instrumentation"))
+
+
+def _without_caller(around: Context) -> Context:
+    if _OF_CALLERS.isdisjoint(around):
+        return around
+    return Context({key: value for key, value in around.items() if key not in _OF_CALLERS})
+
+
+def _with_span_of(source: Context, around: Context) -> Context:
+    """Return `around` with the span and the baggage of `source` in place of its own."""
+    if not source and _SPAN_KEY not in around and _BAGGAGE_KEY not in around:
+        return around
+    kept = {key: value for key, value in around.items() if key not in (_SPAN_KEY, _BAGGAGE_KEY, IS_KEPT)}
+    kept.update((key, source[key]) for key in (_SPAN_KEY, _BAGGAGE_KEY) if key in source)
+    return Context(kept)
