@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_run import settings
-from otel_run.instrumentors.asgi import AsgiArrival
+from otel_run.instrumentors.asgi_arrival import AsgiArrival
 from otel_run.instrumentors.http_arrival import Description
 from otel_run.instrumentors.wsgi import WsgiArrival
 

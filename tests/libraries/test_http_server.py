@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libraries.arrivals import DESCRIBED, asgi, describe, expected, wsgi
-from otel_run.instrumentors.asgi import AsgiArrival
+from otel_run.instrumentors.asgi_arrival import AsgiArrival
 from otel_run.instrumentors.wsgi import WsgiArrival
 
 if TYPE_CHECKING:

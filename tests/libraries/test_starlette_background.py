@@ -33,6 +33,7 @@ async def view(request):
     tasks = BackgroundTasks()
     tasks.add_task(partial(Mailer().send, "joe"))
     tasks.add_task(Mailer())
+    tasks.add_task([].append, 1)
     tasks.add_task(fails)
     return PlainTextResponse("ok", background=tasks)
 
@@ -49,6 +50,7 @@ print([type(one).__name__ for one in asyncio.run(ask(app, "/"))])
     assert len({request.trace_id, send.trace_id, call.trace_id, fails.trace_id}) == 4
     assert (run.span("inside").parent_id, run.span("inside").trace_id) == (send.span_id, send.trace_id)
     assert send.attributes == {"code.function.name": "__main__.Mailer.send"}
+    assert run.span("list.append").attributes == {"code.function.name": "list.append"}
     assert (send.status, call.status, fails.status, request.status) == ("UNSET", "UNSET", "ERROR", "UNSET")
     assert fails.attributes == {"code.function.name": "__main__.fails", "error.type": "ValueError"}
     assert [event["exception.message"] for _, event in fails.events] == ["five"]

@@ -31,7 +31,7 @@ async def answers_and_raises(scope, receive, send):
     await PlainTextResponse("ok")(scope, receive, send)
     raise Failure
 
-def on_failure(request, error):
+async def on_failure(request, error):
     return PlainTextResponse("sorry", status_code=507)
 
 async def leaves_a_task(request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,40 @@ def test_a_stream_lasts_until_its_last_byte_or_its_clients_leave(traced: Traced,
             ("in a thread", thread.span_id),
         ]
         assert stream.duration_ms >= 60
+
+
+CANCELLED = """
+import trio
+
+async def waits(request):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        nursery.start_soon(trio.sleep_forever)
+
+async def fails(request):
+    async def fail():
+        raise ValueError("five")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        nursery.start_soon(fail)
+
+async def main():
+    app = Starlette(routes=[Route("/waits", waits), Route("/fails", fails)])
+    for path in "/waits", "/fails":
+        with trio.move_on_after(0.2):
+            await ask(app, path)
+
+trio.run(main)
+"""
+
+
+def test_a_nursery_that_was_cancelled_is_no_error_and_one_that_failed_is(traced: Traced) -> None:
+    run = traced(STARLETTE + CANCELLED)
+    assert [(span.name, span.status, span.attributes.get("error.type")) for span in run.spans] == [
+        ("GET /waits", "UNSET", None),
+        ("GET /fails", "ERROR", "exceptiongroup.ExceptionGroup" if sys.version_info < (3, 11) else "ExceptionGroup"),
+    ], run
 
 
 def test_a_websocket_is_one_span_from_its_handshake_to_its_end(traced: Traced) -> None:

@@ -10,13 +10,12 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
-
 from otel_run.instrumentors import http_application
-from otel_run.instrumentors.http_arrival import Arrival, path_of
+from otel_run.instrumentors.asgi_arrival import AsgiArrival
+from otel_run.tracing.entering import enter, leave, now
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from opentelemetry.trace import Tracer
 
@@ -28,103 +27,6 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     Application = Callable[[Scope, Receive, Send], Awaitable[Any]]
-
-
-class AsgiArrival(Arrival):
-    """A request as an ASGI scope has it; read as far as somebody asks, which for most nobody does."""
-
-    __slots__ = ("_headers", "_joined", "_path", "mark", "method", "scope")
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self._headers = headers = scope.get("headers") or ()
-        # Copies of a scope have the same headers.
-        self.mark = headers or scope
-        self.method = scope.get("method", "GET")
-        # Now: some frameworks take from it, in place, what a mount has matched.
-        self._path: str = scope.get("path", "")
-        count = len(headers)
-        joined: dict[bytes, bytes] = dict(headers)
-        if len(joined) != count:
-            joined = {}
-            for name, value in headers:
-                joined[name] = joined[name] + b", " + value if name in joined else value
-        self._joined = joined
-
-    @property
-    def scheme(self) -> str:
-        """The scheme; that of the handshake is the WebSocket's."""
-        return self.scope.get("scheme") or ("ws" if self.scope["type"] == "websocket" else "http")
-
-    @property
-    def query(self) -> str:
-        """The query, without its question mark."""
-        query: bytes = self.scope.get("query_string") or b""
-        return query.decode("latin-1")
-
-    @property
-    def version(self) -> str:
-        """The HTTP version."""
-        version: str = self.scope.get("http_version", "")
-        return version
-
-    @property
-    def peer(self) -> tuple[str, int | None] | None:
-        """The other end of the socket."""
-        return _address(self.scope.get("client"))
-
-    @property
-    def local(self) -> tuple[str, int | None] | None:
-        """Our end of the socket."""
-        return _address(self.scope.get("server"))
-
-    def path(self) -> str:
-        """Return the path below the root of the server, decoded."""
-        return self._path
-
-    def parts(self) -> tuple[str, str]:
-        """Return what the application is mounted at, and the path, which has that in front or not."""
-        return self.scope.get("root_path") or "", self._path
-
-    def raw_path(self) -> str:
-        """Return the path as it came, where the server tells."""
-        raw: bytes | None = self.scope.get("raw_path")
-        return path_of(raw.decode("latin-1")) if raw else super().raw_path()
-
-    def header(self, name: str) -> str | None:
-        """Return a header's value; of several, joined by commas."""
-        value = self._joined.get(_NAMES.get(name) or name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
-
-    def headers(self) -> Iterable[tuple[str, str]]:
-        """Return all headers, one by one."""
-        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self.scope["headers"]]
-
-    def is_like(self, other: Arrival) -> bool:
-        """Tell whether this is the other, or a copy of it, whatever middleware has put in its place or beside."""
-        return super().is_like(other) or (isinstance(other, AsgiArrival) and self._has_headers_of(other))
-
-    def _has_headers_of(self, other: AsgiArrival) -> bool:
-        # The very same pairs: copies of the list have them, and so have deep ones (a tuple of bytes is not copied).
-        theirs = set(map(id, other._headers))
-        return any(id(pair) in theirs for pair in self._headers)
-
-
-_NAMES = {
-    name: name.encode()
-    for name in (
-        "baggage", "forwarded", "host", "traceparent", "tracestate", "user-agent", "x-forwarded-for",
-        "x-forwarded-host", "x-forwarded-proto",
-    )
-}  # fmt: skip
-
-
-def _address(pair: Any) -> tuple[str, int | None] | None:
-    if not (pair and pair[0]):
-        return None
-    # granian's are texts.
-    port = pair[1]
-    return (pair[0], int(port) if isinstance(port, str) and port.isdecimal() else port)
 
 
 class Gateway:
@@ -143,14 +45,14 @@ class Gateway:
         if request.is_recording or (self._server.tells_client and not request.is_excluded):
             watch = Watch(request, self._server, contained, receive, send)
             receive, send = watch.receive, watch.send
-        token = context.attach(request.context)
+        token = enter(request.context)
         try:
             result = await application(scope, receive, send)
         except BaseException as error:
             _leave(request, token, error)
             contained(request.end, error)
             raise
-        context.detach(token)
+        leave(token)
         contained(_returned, request)
         return result
 
@@ -166,8 +68,8 @@ def _returned(request: Request) -> None:
 
 def _leave(request: Request, token: Any, error: BaseException) -> None:
     # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore.
-    if not isinstance(error, GeneratorExit) or context.get_current() is request.context:
-        context.detach(token)
+    if not isinstance(error, GeneratorExit) or now() is request.context:
+        leave(token)
 
 
 # Messages that end an answer, unless they say that there is more.
@@ -251,7 +153,7 @@ class Watch:
 
 
 def around_method(
-    server: HttpServer, is_left: Callable[[type], bool] = lambda _cls: False
+    server: HttpServer, is_left: Callable[[type], bool] | None = None
 ) -> Callable[[Callable[..., Any], Contained], Callable[..., Any]]:
     """Return what makes of `__call__(self, scope, receive, send)` of a framework's class one with a span around.
 
@@ -262,7 +164,7 @@ def around_method(
         gateway = Gateway(server, contained)
 
         async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
-            if contained(is_left, type(self)):
+            if is_left is not None and contained(is_left, type(self)):
                 return await original(self, scope, receive, send)
             return await gateway.call(original.__get__(self), scope, receive, send)
 

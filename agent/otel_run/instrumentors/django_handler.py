@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context
 
-from otel_run.instrumentors.asgi import AsgiArrival
+from otel_run.instrumentors.asgi_arrival import AsgiArrival
 from otel_run.instrumentors.wsgi import WsgiArrival
 from otel_run.tracing.entering import enter, leave
 

@@ -94,16 +94,20 @@ class Arrival:
         """Tell whether this is the other, handed on through mounts and bridges between gateways."""
         if self.mark is other.mark:
             return True
+        # Bridges join headers in their own ways.
+        return self.asks_like(other) and all(
+            _squeezed(self.header(name)) == _squeezed(other.header(name)) for name in _TELLING
+        )
+
+    def asks_like(self, other: Arrival) -> bool:
+        """Tell whether this asks for what the other does, or what it left of that."""
         if (self.method, self.query) != (other.method, other.query):
             return False
         # Some mounts take what they have matched from the path. An application may know the root that a proxy has
         # taken away, and bridges make "/root/" of "/root".
         root, below = self.parts()
         whole = other.path().rstrip("/")
-        if not whole.endswith(below.rstrip("/")) or not (root + below).rstrip("/").endswith(whole):
-            return False
-        # Bridges join headers in their own ways.
-        return all(_squeezed(self.header(name)) == _squeezed(other.header(name)) for name in _TELLING)
+        return whole.endswith(below.rstrip("/")) and (root + below).rstrip("/").endswith(whole)
 
 
 _TELLING = ("host", "user-agent", "traceparent")

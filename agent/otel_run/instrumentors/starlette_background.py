@@ -84,4 +84,6 @@ def _described(task: Any) -> tuple[str, Mapping[str, str]]:
         # An object with a `__call__`.
         function = type(function)
     qualified = function.__qualname__
-    return qualified.rpartition("<locals>.")[2], {"code.function.name": f"{function.__module__}.{qualified}"}
+    # A method of an object that is written in C has no module.
+    full = f"{function.__module__}.{qualified}" if function.__module__ else qualified
+    return qualified.rpartition("<locals>.")[2], {"code.function.name": full}

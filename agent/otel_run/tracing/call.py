@@ -120,9 +120,15 @@ def error_type(error: BaseException) -> str:
 
 def is_cancellation(error: BaseException) -> bool:
     """Tell whether the caller gave up, rather than the call having failed."""
+    if isinstance(error, GeneratorExit):
+        return True
     # By name: importing asyncio or trio for this would cost a program without them 30 ms.
-    return isinstance(error, GeneratorExit) or any(
-        cls.__name__ in ("CancelledError", "Cancelled", "GreenletExit")
-        and cls.__module__.split(".")[0] in ("asyncio", "trio", "greenlet")
-        for cls in type(error).__mro__
-    )
+    for cls in type(error).__mro__:
+        if cls.__name__ in ("CancelledError", "Cancelled", "GreenletExit"):
+            if cls.__module__.split(".")[0] in ("asyncio", "trio", "greenlet"):
+                return True
+        elif cls.__name__ == "BaseExceptionGroup":
+            # What a cancelled nursery of trio's raises; Python 3.10 has the class from a package.
+            parts: tuple[BaseException, ...] = error.exceptions  # type: ignore[attr-defined]
+            return all(map(is_cancellation, parts))
+    return False
