@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
-
 from otel_run.instrumentors.asgi_arrival import AsgiArrival
 from otel_run.instrumentors.wsgi import WsgiArrival
-from otel_run.tracing.entering import enter, leave
+from otel_run.tracing.entering import enter, leave, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -64,16 +62,16 @@ def around_methods(server: HttpServer, seen: Container[object]) -> tuple[Make, M
             served: Request | None = contained(begin, self, request)
             if served is None:
                 return await original(self, request)
-            token = context.attach(served.context)
+            token = enter(served.context)
             try:
                 response = await original(self, request)
             except BaseException as error:
                 # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore.
-                if context.get_current() is served.context:
-                    context.detach(token)
+                if not isinstance(error, GeneratorExit) or now() is served.context:
+                    leave(token)
                 contained(served.end, error)
                 raise
-            context.detach(token)
+            leave(token)
             contained(_end_with_close, served, response, contained)
             return response
 
