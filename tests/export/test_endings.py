@@ -13,6 +13,8 @@ from servers.fickle import fickle
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from servers.program import Traced
+
 
 def _names(tmp_path: Path, source: str, **env: str) -> list[str]:
     (tmp_path / "app.py").write_text(source)
@@ -103,3 +105,43 @@ SPAN = "trace.get_tracer('t').start_span('one').end()\n"
 def test_a_provider_of_the_programs_own_delivers_each_span_once(steps: str, tmp_path: Path) -> None:
     source = OWN + steps.replace(SET + SET, SET + "import logging; logging.disable()\n" + SET) + SPAN
     assert _names(tmp_path, source) == ["one"]
+
+
+TOLD_TO_END = """
+import _thread, os, signal, threading
+from otel_run.export import thread
+
+start_new_thread, taken = _thread.start_new_thread, 0
+
+def take(*_):
+    global taken
+    taken += 1
+
+def start_while_told_to_end(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return start_new_thread(*args)
+
+def start_often():
+    for number in range(1, 201):
+        thread.start(lambda: None)
+        pause = threading.Event()
+        for _ in range(1000):
+            if taken == number:
+                break
+            pause.wait(0.005)
+        else:
+            print(f"the main thread was not told of the signal {number}", flush=True)
+            break
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, take)
+start_new_thread(start_often, ())
+_thread.start_new_thread = start_while_told_to_end
+while True:
+    threading.Event().wait()
+"""
+
+
+def test_a_signal_that_comes_while_our_thread_is_started_is_not_lost_to_the_main_thread(traced: Traced) -> None:
+    run = traced(TOLD_TO_END)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", ""), run

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 gate = _thread.allocate_lock()
 _PATIENCE = 2.0  # seconds that a fork waits for it
 _holds_gate = False
+# Seconds for another thread to take a signal; a main thread that blocks it, too, never will.
+_HANDING_OVER = 0.05
 
 _rest_before_fork: list[Callable[[], None]] = []
 
@@ -45,8 +47,22 @@ def start(run: Callable[[], None]) -> bool:
         return False
     finally:
         if blocks:
+            _leave_signals_to_others(set(before))
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return True
+
+
+def _leave_signals_to_others(blocked: set[int]) -> None:
+    """Wait until nothing is pending that this thread would take now, but for what is `blocked` anyway.
+
+    The system has woken the main thread for it by then. If this one is faster, the main thread goes on waiting for
+    a lock or a socket, and Python's handler, which runs there, never does: a SIGTERM would be lost.
+    """
+    if _thread.get_native_id() == os.getpid():
+        return
+    end = time.monotonic() + _HANDING_OVER
+    while signal.sigpending() - blocked and time.monotonic() < end:
+        pass  # microseconds; time.sleep may be gevent's
 
 
 def wait_until_gone(native_id: int, deadline: float) -> None:
