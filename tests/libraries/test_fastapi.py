@@ -221,7 +221,6 @@ for app in apps[:2]:
 
 
 def test_what_fastapi_tells_by_itself_is_not_told_twice(traced: Traced) -> None:
-    pytest.importorskip("fastapi.telemetry")
     run = traced(FASTAPI + OWN_TELEMETRY)
     assert run.stdout.splitlines() == [
         "{'tracing': False, 'metrics': True, 'logs': True}",
