@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
+
+from otel_run.tracing.entering import enter, leave, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,15 @@ HTTP = _SUPPRESS_HTTP_INSTRUMENTATION_KEY
 EVERYTHING = _SUPPRESS_INSTRUMENTATION_KEY
 
 
-def is_suppressed(key: str) -> bool:
-    """Tell whether a caller above has a span for this very call, or wants none at all."""
-    current = context.get_current()
-    return bool(current.get(EVERYTHING) or current.get(key) or current.get("suppress_instrumentation"))
+def is_suppressed(key: str, around: Context | None = None) -> bool:
+    """Tell whether a caller above has a span for this very call, or wants none at all.
+
+    `around` is the current context, for whoever has it at hand.
+    """
+    if around is None:
+        around = now()
+    # Empty where nothing is above.
+    return bool(around and (around.get(EVERYTHING) or around.get(key) or around.get("suppress_instrumentation")))
 
 
 class Call:
@@ -56,8 +62,8 @@ class Call:
     ) -> None:
         # All attributes that are known go in at the start: samplers see nothing else.
         # The context around the call: what a sibling of this span has for a parent.
-        self.parent = context.get_current() if parent is None else parent
-        self.span: Span = tracer.start_span(name, self.parent, SpanKind.CLIENT, attributes)
+        self.parent = around = now() if parent is None else parent
+        self.span: Span = tracer.start_span(name, around, SpanKind.CLIENT, attributes)
         self._token = None
         self._is_open = True
         if current:
@@ -67,7 +73,7 @@ class Call:
             if entry is not None:
                 entries[entry] = self
             # One copy, where set_value() would make one for each entry.
-            self._token = context.attach(Context(self.parent, **entries))
+            self._token = enter(Context(around, **entries))
 
     def __bool__(self) -> bool:
         """Tell whether it goes on: what was started during the call, and has a copy of its context, may outlive it."""
@@ -77,7 +83,7 @@ class Call:
         """Stop being current, and go on: what is left of the call runs in pieces, or not in our sight."""
         token, self._token = self._token, None
         if token is not None:
-            context.detach(token)
+            leave(token)
 
     def restart(self) -> None:
         """Start the span now: what went before it, below this very call, has become a span of its own."""
@@ -96,9 +102,8 @@ class Call:
         """
         span = self.span
         self._is_open = False
-        if isinstance(error, GeneratorExit) and context.get_current().get(_SPAN_KEY) is not span:
-            # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore,
-            # and OpenTelemetry would log a traceback.
+        if isinstance(error, GeneratorExit) and now().get(_SPAN_KEY) is not span:
+            # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore.
             self._token = None
         self.leave()
         if error is not None and span.is_recording() and not is_cancellation(error):

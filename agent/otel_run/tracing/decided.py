@@ -69,6 +69,48 @@ def _looks(sampler: sdk.Sampler) -> bool:
     return any(_looks(part) for part in vars(sampler).values() if isinstance(part, sdk.Sampler))
 
 
+class Rule:
+    """What of a sampler's decisions is known without asking it."""
+
+    __slots__ = ("bound", "drops_below", "follows")
+
+    def __init__(self, follows: bool, bound: int) -> None:
+        # A span with a parent is kept if that is.
+        self.follows = follows
+        # Any other is, if the low 64 bits of its trace id are below this.
+        self.bound = bound
+        # Whether all is dropped that is below what is dropped.
+        self.drops_below = follows or bound == 0
+
+
+# The sampler must be asked, each time.
+ASK = Rule(False, -1)
+
+
+def rule_of(sampler: sdk.Sampler) -> Rule:
+    """Return the rule of a sampler: ASK for all but the specification's."""
+    if isinstance(sampler, Decided):
+        sampler = sampler.sampler
+    if type(sampler) is not sdk.ParentBased:
+        bound = _bound_of(sampler)
+        return ASK if bound is None else Rule(False, bound)
+    bound = _bound_of(sampler._root)
+    parts = ("remote_parent_sampled", "remote_parent_not_sampled", "local_parent_sampled", "local_parent_not_sampled")
+    bounds = [_bound_of(getattr(sampler, f"_{part}")) for part in parts]
+    return ASK if bound is None or bounds != [_ALL, 0, _ALL, 0] else Rule(True, bound)
+
+
+_ALL = sdk.TraceIdRatioBased.TRACE_ID_LIMIT + 1
+
+
+def _bound_of(sampler: sdk.Sampler) -> int | None:
+    if type(sampler) is sdk.TraceIdRatioBased:
+        return sampler.bound
+    if type(sampler) is sdk.StaticSampler:
+        return {sdk.Decision.DROP: 0, sdk.Decision.RECORD_AND_SAMPLE: _ALL}.get(sampler._decision)
+    return None
+
+
 def decide_first(tracer: object) -> None:
     """Have a tracer's sampler asked only where nothing is decided. Its provider's stays as the program knows it."""
     # Of a provider that is disabled it is another kind.

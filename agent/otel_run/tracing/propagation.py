@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
     from typing import Protocol
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from otel_run.settings import Settings
+    from otel_run.tracing.span import Unsampled
 
     class Headers(Protocol):
         """What a request brings; names are in lower case."""
@@ -88,7 +89,7 @@ def install(settings: Settings) -> None:
 
 
 def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> None:
-    """Write the context of `span`, the current one inside the context `around`, into `carrier`.
+    """Write the context of `span`, which stands inside the context `around`, into `carrier`.
 
     The same as `propagate.inject` writes, which calls fifteen functions for what is mostly one header.
     """
@@ -96,9 +97,25 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
     # The program may have set propagators of its own since.
     is_plain = propagate.get_global_textmap() is _default and told.is_valid
     if is_plain and not told.trace_state and not around.get(_BAGGAGE_KEY):
-        carrier["traceparent"] = f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
+        carrier["traceparent"] = told_as_header(told)
     else:
-        propagate.inject(carrier)
+        propagate.inject(carrier, Context(around, **{_SPAN_KEY: span}))
+
+
+def inject_unsampled(span: Unsampled, around: Context, carrier: MutableMapping[str, str]) -> None:
+    """Do what `inject` does for a span that stands for all that is asked for below it: mostly the same header."""
+    if span.traceparent and propagate.get_global_textmap() is _default and not around.get(_BAGGAGE_KEY):
+        carrier["traceparent"] = span.traceparent
+        return
+    inject(span, around, carrier)
+    told = span.get_span_context()
+    if not told.trace_state:
+        span.traceparent = told_as_header(told)
+
+
+def told_as_header(told: SpanContext) -> str:
+    """Return what `traceparent` tells of a span (W3C Trace Context Level 2)."""
+    return f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
 
 
 def extract(headers: Headers, around: Context) -> Context:

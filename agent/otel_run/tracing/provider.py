@@ -16,6 +16,8 @@ from otel_run.tracing import resource as resources
 from otel_run.tracing.decided import decide_first
 from otel_run.tracing.follower import Follower
 from otel_run.tracing.ids import RandomIds
+from otel_run.tracing.processors import Processors
+from otel_run.tracing.tracer import adopt
 
 if TYPE_CHECKING:
     from opentelemetry import trace
@@ -32,10 +34,12 @@ class Provider(TracerProvider):
     """Our provider. Everything is given: the SDK reads no environment and registers no exit handler."""
 
     def __init__(self, settings: Settings, resource: Resource, sampler: Sampler) -> None:
+        self._processors = processors = Processors()
         super().__init__(
             sampler=sampler,
             resource=resource,
             shutdown_on_exit=False,
+            active_span_processor=processors,
             id_generator=contained("id generator", _id_generator, settings.id_generator) or RandomIds(),
             span_limits=_limits(settings),
             # Else the SDK looks for one in the environment, and raises in the program's get_tracer() if it fails.
@@ -47,7 +51,7 @@ class Provider(TracerProvider):
     def add_own_processor(self, processor: SpanProcessor) -> None:
         """Add a processor of ours; it comes along when we step behind the program's provider."""
         self._ours.append(processor)
-        self.add_span_processor(processor)
+        self._processors.add_own(processor)
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         """Return a tracer as the SDK does, but without the filter that it adds to the program's `warnings`."""
@@ -56,6 +60,7 @@ class Provider(TracerProvider):
         if list(warnings.filters) != before:
             warnings.filters[:] = before  # type: ignore[index]
         decide_first(tracer)
+        adopt(tracer)
         return tracer
 
     def follow(self, theirs: trace.TracerProvider) -> bool:
@@ -105,6 +110,10 @@ def _begin_get_tracer(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish
 def _finish_get_tracer(tracer: Any, error: BaseException | None) -> None:
     if error is None:
         decide_first(tracer)
+        scope = getattr(tracer, "_instrumentation_scope", None)
+        # The program's own tracers stay what they are.
+        if scope is not None and scope.name.startswith("otel_run."):
+            adopt(tracer)
 
 
 def _id_generator(name: str) -> IdGenerator:
