@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
@@ -70,11 +70,24 @@ class Fuse:
         except Exception as error:
             if strict:
                 raise
-            _tell(self.unit, error)
-            self._left -= 1
-            if self._left == 0:
-                contained(self.unit, self._blown)
+            self._burn(error)
             return None
+
+    def both(self, function: Callable[[Any, Any], T], first: object, second: object) -> T | None:
+        """Do the same with two arguments, as each observed call does twice: without a tuple it takes half the time."""
+        try:
+            return function(first, second)
+        except Exception as error:
+            if strict:
+                raise
+            self._burn(error)
+            return None
+
+    def _burn(self, error: Exception) -> None:
+        _tell(self.unit, error)
+        self._left -= 1
+        if self._left == 0:
+            contained(self.unit, self._blown)
 
 
 def without_exit(function: Callable[..., T], *args: object) -> T:

@@ -33,7 +33,7 @@ class DoesNotFit(Exception):
 class Patch:
     """One attribute of a module or class, to be replaced by an observed version of itself."""
 
-    __slots__ = ("_begin", "_found", "_is_own", "_placed", "name", "owner", "unit")
+    __slots__ = ("_begin", "_found", "_is_own", "_placed", "begin", "name", "owner", "unit")
 
     def __init__(self, unit: str, owner: object, name: str, begin: Begin, takes: str = "") -> None:
         """Raise DoesNotFit if `owner` has no callable `name`, or one whose arguments are not called `takes`.
@@ -45,6 +45,8 @@ class Patch:
         self.owner = owner
         self.name = name
         self._begin = begin
+        # What the observed version calls, nothing of ours once the patch is undone.
+        self.begin: Begin = _leave_alone
         # An inherited method is found too; undoing the patch then removes ours in place of leaving a copy.
         self._is_own = name in vars(owner)
         self._found = _raw_attribute(owner, name)
@@ -62,14 +64,18 @@ class Patch:
             observed = type(self._found)(observed)
         setattr(self.owner, self.name, observed)
         self._placed = observed
+        self.begin = self._begin
 
     def _observed(self, fuse: Fuse, function: Callable[..., Any]) -> Any:
-        return observe(fuse, function, self._begin_if_applied)
+        return _observe(fuse, function, self)
 
     def undo(self) -> None:
         """Take it away again; if somebody has wrapped ours in the meantime, it stays and observes nothing."""
         placed, self._placed = self._placed, None
-        if placed is None or vars(self.owner).get(self.name) is not placed:
+        if placed is None:
+            return
+        self.begin = _leave_alone
+        if vars(self.owner).get(self.name) is not placed:
             return
         if self._is_own:
             setattr(self.owner, self.name, self._found)
@@ -84,6 +90,8 @@ class Patch:
             return None if args and is_left(args[0], self.name) else begin(args, kwargs)
 
         self._begin = begin_narrowed
+        if self._placed is not None:
+            self.begin = begin_narrowed
 
     def _give_up(self) -> None:
         where = f"{_name_of(self.owner)}.{self.name}"
@@ -91,9 +99,6 @@ class Patch:
             self.unit, "switched off", f"our part of {where} failed {Fuse.MOST} times; it is not traced any more"
         )
         self.undo()
-
-    def _begin_if_applied(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return None if self._placed is None else self._begin(args, kwargs)
 
 
 class Around(Patch):
@@ -138,6 +143,17 @@ def _leave_alone(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
 
 def observe(fuse: Fuse, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     """Return a function like `original` (same kind, name, signature) that `begin` observes, contained by `fuse`."""
+    return _observe(fuse, original, _Watch(begin))
+
+
+class _Watch:
+    __slots__ = ("begin",)
+
+    def __init__(self, begin: Begin) -> None:
+        self.begin = begin
+
+
+def _observe(fuse: Fuse, original: Callable[..., Any], watch: Patch | _Watch) -> Callable[..., Any]:
     flags = getattr(getattr(original, "__code__", None), "co_flags", 0)
     if flags & (_COROUTINE | _ITERABLE_COROUTINE):
         make = _around_coroutine
@@ -147,12 +163,12 @@ def observe(fuse: Fuse, original: Callable[..., Any], begin: Begin) -> Callable[
         make = _around_generator
     else:
         make = _around_function
-    return functools.wraps(original)(make(fuse.contained, original, begin))
+    return functools.wraps(original)(make(fuse.both, original, watch))
 
 
-def _around_function(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_function(contained: Contained, original: Callable[..., Any], watch: Patch | _Watch) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        finish = contained(begin, args, kwargs)
+        finish = contained(watch.begin, args, kwargs)
         if finish is None:
             return original(*args, **kwargs)
         try:
@@ -166,9 +182,9 @@ def _around_function(contained: Contained, original: Callable[..., Any], begin: 
     return call
 
 
-def _around_coroutine(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_coroutine(contained: Contained, original: Callable[..., Any], watch: Patch | _Watch) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        finish = contained(begin, args, kwargs)
+        finish = contained(watch.begin, args, kwargs)
         if finish is None:
             return await original(*args, **kwargs)
         try:
@@ -182,9 +198,9 @@ def _around_coroutine(contained: Contained, original: Callable[..., Any], begin:
     return call
 
 
-def _around_generator(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_generator(contained: Contained, original: Callable[..., Any], watch: Patch | _Watch) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        finish = contained(begin, args, kwargs)
+        finish = contained(watch.begin, args, kwargs)
         if finish is None:
             return (yield from original(*args, **kwargs))
         try:
@@ -199,9 +215,11 @@ def _around_generator(contained: Contained, original: Callable[..., Any], begin:
     return call
 
 
-def _around_async_generator(contained: Contained, original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _around_async_generator(
+    contained: Contained, original: Callable[..., Any], watch: Patch | _Watch
+) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        finish = contained(begin, args, kwargs)
+        finish = contained(watch.begin, args, kwargs)
         source = original(*args, **kwargs)
         thrown: BaseException | None = None
         try:
