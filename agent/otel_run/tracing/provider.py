@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.util.types import Attributes
 
     from otel_run.patching.wrap import Finish
     from otel_run.settings import Settings
@@ -47,20 +48,33 @@ class Provider(TracerProvider):
         )
         self._keeps_instance_id = "service.instance.id" in settings.resource_attributes
         self._ours: list[SpanProcessor] = []
+        self._asked_before: dict[tuple[str, str | None, str | None], trace.Tracer] = {}
 
     def add_own_processor(self, processor: SpanProcessor) -> None:
         """Add a processor of ours; it comes along when we step behind the program's provider."""
         self._ours.append(processor)
         self._processors.add_own(processor)
 
-    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> trace.Tracer:
         """Return a tracer as the SDK does, but without the filter that it adds to the program's `warnings`."""
+        asked = (instrumenting_module_name, instrumenting_library_version, schema_url)
+        # Programs ask for theirs before each span, and the SDK compiles a regular expression each time.
+        if not attributes and instrumenting_module_name and asked in self._asked_before:
+            return self._asked_before[asked]
         before = list(warnings.filters)
-        tracer: trace.Tracer = super().get_tracer(*args, **kwargs)
+        tracer: trace.Tracer = super().get_tracer(*asked, attributes)
         if list(warnings.filters) != before:
             warnings.filters[:] = before  # type: ignore[index]
         decide_first(tracer)
         adopt(tracer)
+        if not attributes:
+            self._asked_before[asked] = tracer
         return tracer
 
     def follow(self, theirs: trace.TracerProvider) -> bool:
