@@ -23,7 +23,7 @@ ARROWS = {
     "tracing": {"grammar", "boundary", "report", "settings", "patching"},
     "masking": set(),
     "sampling": {"boundary", "report", "settings", "patching"},
-    "export": {"boundary", "report", "settings", "patching", "masking"},
+    "export": {"grammar", "boundary", "report", "settings", "patching", "masking"},
     "instrumentors": {"boundary", "report", "settings", "patching", "tracing", "masking"},
     "startup": {"grammar", "boundary", "report", "settings", "patching", "tracing", "sampling", "export"},
     "view": set(),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import EventBase, ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
 from otel_run import boundary, report, settings
 from otel_run.export import redact
+from otel_run.tracing.provider import Provider
+from otel_run.tracing.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -300,6 +304,95 @@ def test_a_span_that_cannot_be_masked_leaves_without_any_text(monkeypatch: pytes
     assert (masked.context, masked.kind, masked.attributes) == (given.context, given.kind, {})
 
 
+def test_a_span_that_computes_its_attributes_is_masked_of_what_it_computes() -> None:
+    class Signed(ReadableSpan):
+        @property
+        def attributes(self) -> Any:
+            return {"url.full": "http://u:s3cret@h/", "n": 1}
+
+        @property
+        def name(self) -> str:
+            return "GET http://u:s3cret@h/"
+
+    masked = _gate()(Signed("GET", ELSEWHERE, resource=Resource({})))
+    assert masked.name == "GET http://REDACTED:REDACTED@h/"
+    assert dict(masked.attributes or {}) == {"url.full": "http://REDACTED:REDACTED@h/", "n": 1}
+    assert masked.context is ELSEWHERE
+
+
+def test_an_event_that_computes_what_it_tells_is_masked_of_it() -> None:
+    class Lazy(EventBase):
+        @property
+        def attributes(self) -> Any:
+            return {"url.full": "http://u:s3cret@h/"}
+
+    given = ReadableSpan("span", ELSEWHERE, resource=Resource({}), events=(Lazy("seen", 5),))
+    (event,) = _gate()(given).events
+    assert (event.name, event.timestamp) == ("seen", 5)
+    assert event.attributes == {"url.full": "http://REDACTED:REDACTED@h/"}
+
+
+def test_what_the_sdk_has_not_looked_at_is_masked_and_harms_nothing() -> None:
+    attributes: Any = {
+        "queue": deque(["http://u:s3cret@h/"]),
+        "map": {1: "http://u:s3cret@h/", "http.request.header.cookie": "s3cret"},
+        "numbers": bytearray(b"SELECT"),
+        5: "http://u:s3cret@h/",
+        "url.full": "http://u:s3cret@h/",
+    }
+    masked = _gate()(ReadableSpan("span", ELSEWHERE, resource=Resource({}), attributes=attributes))
+    assert dict(masked.attributes or {}) == {
+        "queue": ("http://REDACTED:REDACTED@h/",),
+        "map": {1: "http://REDACTED:REDACTED@h/", "http.request.header.cookie": "[REDACTED]"},
+        "numbers": bytearray(b"SELECT"),
+        5: "http://REDACTED:REDACTED@h/",
+        "url.full": "http://REDACTED:REDACTED@h/",
+    }
+
+
+def test_a_name_of_a_header_hides_whatever_holds_the_values() -> None:
+    attributes: Any = {"customer": deque(["7", "8"]), "customers": ["7"]}
+    masked = _gate("key:customer")(ReadableSpan("span", ELSEWHERE, resource=Resource({}), attributes=attributes))
+    assert dict(masked.attributes or {}) == {"customer": ("REDACTED",), "customers": ["REDACTED"]}
+
+
+def test_a_span_of_ours_is_masked_in_a_copy() -> None:
+    found, _ = settings.read({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1"}, lambda group: [])
+    provider = Provider(found, Resource({}), ALWAYS_ON)
+    ours = provider.get_tracer("somebody").start_span(
+        "GET", attributes={"dropped": 1, "url.full": "http://u:s3cret@h/"}
+    )
+    ours.add_event("GET http://u:s3cret@h/", {"url.full": "http://u:s3cret@h/"})
+    ours.end()
+    assert isinstance(ours, Span)
+    before = ours.to_json()
+    masked = _gate()(ours)
+    assert ours.to_json() == before
+    assert masked.to_json() == before.replace("u:s3cret@", "REDACTED:REDACTED@")
+    assert (masked.context, masked.dropped_attributes) == (ours.context, 1)
+
+
+def test_what_is_remembered_is_no_secret() -> None:
+    gate = _gate()
+    assert isinstance(gate, redact.Gate)
+    for system in ("redis", "postgresql", "mongodb"):
+        gate(_span("SELECT 's3cret'", {"db.system.name": system, "db.query.text": "SELECT 's3cret'"}))
+        gate(_span("SELECT a", {"db.system.name": system, "db.query.text": "SELECT a"}))
+    assert {text for _, text in gate._texts._untouched} == {"SELECT a"}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    gate = _gate()
+    assert isinstance(gate, redact.Gate)
+    for number in range(3000):
+        gate(ReadableSpan("span", ELSEWHERE, attributes={f"name{number}": "x?", "db.query.text": f"SELECT a{number}"}))
+        gate(ReadableSpan("span", ELSEWHERE, attributes={"db.query.text": f"SELECT a{'a' * 2000}{number}"}))
+    kept = gate._texts._untouched
+    assert 0 < len(kept) <= 1024
+    assert max(len(text) for _, text in kept) < 100
+    assert len(gate._texts.known) <= 4096
+
+
 TEXTS = st.lists(
     st.sampled_from(
         [*"ab'\"?&=:/@%;1, -{}()$\\\n", "SELECT", "token", "password=", "//", "DETAIL: ", "[SQL: ", "RaiseError: "]
@@ -317,6 +410,24 @@ def test_masking_twice_changes_nothing(attributes: dict[str, str], name: str) ->
     logging.disable(logging.WARNING)  # the SDK minds an empty name
     once = _gate()(_span(name, attributes))
     assert _gate()(once) is once
+
+
+SYSTEMS = st.sampled_from(["", "redis", "postgresql", "mysql", "mongodb", "Redis"]).map(
+    lambda name: {"db.system": name}
+)
+USED = {given: _gate(given) for given in ("", "a+b", "key:tok")}  # of all examples
+
+
+@given(st.lists(st.tuples(st.dictionaries(NAMES, TEXTS), SYSTEMS, TEXTS), max_size=3), st.sampled_from([*USED]))
+def test_what_was_seen_before_changes_nothing(
+    seen: list[tuple[dict[str, str], dict[str, str], str]], given: str
+) -> None:
+    logging.disable(logging.WARNING)  # the SDK minds an empty name
+    for attributes, system, name in seen:
+        span = _span(name, {**attributes, **system}, event=("exception", {"exception.message": name, **attributes}))
+        expected = _gate(given)(span).to_json()
+        assert USED[given](span).to_json() == expected
+        assert USED[given](span).to_json() == expected
 
 
 PROGRAM = """

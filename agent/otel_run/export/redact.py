@@ -8,10 +8,9 @@ too: what leaves is a copy, if anything had to be masked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import Status
 
 from otel_run import report
@@ -21,7 +20,7 @@ from otel_run.export.texts import Texts
 from otel_run.masking import error, hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -46,22 +45,24 @@ class Gate:
         # What could not be looked at does not leave; that there was a span, and when, does.
         return masked if masked is not None else copied.bare(span)
 
-    def _mask_span(self, span: ReadableSpan) -> ReadableSpan:
-        attributes: Mapping[str, Any] = span._attributes or {}
+    def _mask_span(self, given: ReadableSpan) -> ReadableSpan:
+        # What is looked at is what leaves, also where reading it again would give something else.
+        span = given if copied.is_direct[type(given)] else copied.plain(given)
+        around = copied.inside(span._attributes)
         fresh: dict[str, Any] = {}
-        changed = self._mask_attributes(attributes, attributes)
-        if changed is not None:
-            fresh["_attributes"] = changed
+        changed = self._find_changes(around, around)
+        if changed:
+            fresh["_attributes"] = _with(span._attributes, changed)
         if span._events:
-            self._keep_if_changed(fresh, "_events", span._events, attributes)
+            self._keep_if_changed(fresh, "_events", span._events, around)
         if span._links:
-            self._keep_if_changed(fresh, "_links", span._links, attributes)
+            self._keep_if_changed(fresh, "_links", span._links, around)
         description = span._status.description
         if description:
-            shown = self._mask_description(description, span, attributes)
+            shown = self._mask_description(description, span, around)
             if shown != description:
                 fresh["_status"] = Status(span._status.status_code, shown)
-        name = self._texts.mask_name(span._name, attributes)
+        name = self._texts.mask_name(span._name, around)
         if name != span._name:
             fresh["_name"] = name
         seen, resource = self._resource
@@ -69,11 +70,7 @@ class Gate:
             resource = self._mask_resource(span._resource)
         if resource is not span._resource:
             fresh["_resource"] = resource
-        if not fresh:
-            return span
-        masked = copied.copy_of(span)
-        vars(masked).update(fresh)
-        return masked
+        return copied.with_fields(span, fresh) if fresh else span
 
     def _keep_if_changed(
         self, fresh: dict[str, Any], name: str, parts: Sequence[Any], around: Mapping[str, Any]
@@ -83,73 +80,70 @@ class Gate:
         if any(one is not other for one, other in zip(masked, parts, strict=True)):
             fresh[name] = copied.like(parts, masked)
 
-    def _mask_part(self, part: Any, around: Mapping[str, Any]) -> Any:
-        changed = self._mask_attributes(part._attributes or {}, around)
+    def _mask_part(self, given: Any, around: Mapping[str, Any]) -> Any:
+        part = copied.plain_part(given)
+        attributes = copied.inside(part._attributes)
+        changed = self._find_changes(attributes, around)
         name = getattr(part, "_name", "")  # links have none
         shown = self._texts.mask_name(name, around) if name != "exception" else name
-        if changed is None and shown == name:
-            return part
-        masked = copied.copy_of(part)
-        if changed is not None:
-            masked._attributes = changed
-        if shown != name:
-            masked._name = shown
-        return masked
+        fresh: dict[str, Any] = {"_name": shown} if shown != name else {}
+        if changed:
+            fresh["_attributes"] = _with(part._attributes, changed)
+        return copied.with_fields(part, fresh) if fresh else part
 
     def _mask_resource(self, resource: Any) -> Any:
-        attributes = getattr(resource, "_attributes", None) or {}
-        changed = self._mask_attributes(attributes, attributes)
+        given = getattr(resource, "_attributes", None)
+        attributes = copied.inside(given)
+        changed = self._find_changes(attributes, attributes)
         masked = resource
-        if changed is not None:
-            masked = copied.copy_of(resource)
+        if changed:
             # Whose spans these are must be known; `key:name` is not meant for it.
-            kept = {name: value for name, value in attributes.items() if name.startswith(_WHOSE)}
-            masked._attributes = BoundedAttributes(attributes={**changed, **kept})
+            named = {name: value for name, value in changed.items() if not name.startswith(_WHOSE)}
+            masked = copied.with_fields(resource, {"_attributes": _with(given, named)})
         self._resource = (resource, masked)
         return masked
 
-    def _mask_attributes(self, attributes: Mapping[str, Any], around: Mapping[str, Any]) -> Any:
-        """Return a masked copy of `attributes`, None if there was nothing to mask."""
-        changed: dict[str, Any] = {}
-        # What is inside: reading a BoundedAttributes item by item costs more than all the rest of this.
-        plain: Mapping[str, Any] = getattr(attributes, "_dict", attributes)
-        beside = plain if attributes is around else {**around, **plain}
-        is_plain, known = self._texts.is_plain, self._texts.known
-        for name, value in plain.items():
-            if type(value) in _NO_TEXT:
+    def _find_changes(self, attributes: Mapping[str, Any], around: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what leaves otherwise than it is; `around` are the attributes of the span itself."""
+        changed: dict[str, Any] | None = None
+        texts = self._texts
+        unread, is_plain = texts.unread, texts.is_plain
+        beside = attributes if attributes is around else None
+        for name, value in attributes.items():
+            kind = type(value)
+            if kind is str:
+                # Most texts are of no concern, and need no further look.
+                if name in unread and "=" not in value and "@" not in value:
+                    continue
+            elif kind in _NO_TEXT:
                 continue
-            # Most texts are of no concern, and need no further look.
-            is_free = is_plain and type(value) is str and known.get(name, "") is None
-            if is_free and "?" not in value and "://" not in value:
-                continue
-            shown = self._mask_value(name, value, beside)
+            known_as = name if isinstance(name, str) else str(name)
+            if beside is None:
+                beside = {**around, **attributes}
+            mask = texts.mask if kind is str and is_plain else self._mask_value
+            shown = mask(known_as, value, beside)
             if shown is not value and shown != value:
+                if changed is None:
+                    changed = {}
                 changed[name] = shown
-        if not changed:
-            return None
-        masked = {**plain, **changed}
-        if not isinstance(attributes, BoundedAttributes):
-            return masked
-        # Not by its constructor: it would count and check again what has been.
-        bounded = copied.copy_of(attributes)
-        bounded._dict = masked
-        return bounded
+        return changed
 
     def _mask_value(self, name: str, value: Any, beside: Mapping[str, Any]) -> Any:
         if self._texts.hides(name):
-            return hide.REDACTED if isinstance(value, (str, bytes, Mapping)) else type(value)([hide.REDACTED])
+            return hide.REDACTED if isinstance(value, (str, bytes, Mapping)) else _like(value, [hide.REDACTED])
         if isinstance(value, str):
             return self._texts.mask(name, value, beside)
         if isinstance(value, bytes):
             # What is no text comes back as it was.
             text = value.decode("utf-8", "surrogateescape")
             return self._texts.mask(name, text, beside).encode("utf-8", "surrogateescape")
-        if isinstance(value, (list, tuple)):
-            parts = (self._mask_value(name, one, beside) for one in value)
-            return list(parts) if isinstance(value, list) else tuple(parts)
+        if isinstance(value, (bytearray, memoryview, range)):
+            return value  # told as numbers
+        if isinstance(value, Sequence):
+            return _like(value, [self._mask_value(name, one, beside) for one in value])
         if isinstance(value, Mapping):
             is_known = self._texts.mask_of(name) is not None
-            return {key: self._mask_value(name if is_known else key, one, beside) for key, one in value.items()}
+            return {key: self._mask_value(name if is_known else str(key), one, beside) for key, one in value.items()}
         return value
 
     def _mask_description(self, text: str, span: ReadableSpan, attributes: Mapping[str, Any]) -> str:
@@ -158,6 +152,16 @@ class Gate:
         # It begins with the short name of the class, as that of a class called so begins a message of the database's.
         beside = {**attributes, "exception.type": kind} if kind and error.is_database_error(str(kind)) else attributes
         return self._texts.mask_by_patterns(self._texts.mask_error(text, beside))
+
+
+def _with(attributes: Any, changed: dict[str, Any]) -> Any:
+    masked = {**copied.inside(attributes), **changed}
+    # Not by its constructor: it would count and check again what has been.
+    return copied.with_fields(attributes, {"_dict": masked}) if copied.is_bounded[type(attributes)] else masked
+
+
+def _like(values: Any, masked: list[Any]) -> Any:
+    return masked if isinstance(values, list) else tuple(masked)
 
 
 def build(found: Settings) -> Callable[[ReadableSpan], ReadableSpan]:

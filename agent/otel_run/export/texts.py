@@ -45,8 +45,10 @@ _ADDRESSES = frozenset((
 _OPERATIONS = frozenset(("db.operation", "db.operation.name", "db.query.summary"))
 # Values that a statement was given; whoever asks for them gets to know how many there are.
 _PARAMETERS = ("db.query.parameter.", "db.operation.parameter.")
+_WHOLE = ("http://", "https://")
 _BEFORE_QUERY = re.compile(r"[^=]*[?/#:]")
 _MOST_NAMES = 4096
+_MOST_UNTOUCHED, _LONGEST_UNTOUCHED = 1024, 1024
 
 
 class Texts:
@@ -62,10 +64,15 @@ class Texts:
         self.is_plain = not given
         # Attributes have few different names; what to do is decided once for each.
         self.known: dict[str, Mask | None] = {}
+        # Of these, what nothing is done about in a text without `=` and `@`: without them no URL and no address
+        # holds a secret.
+        self.unread: set[str] = set()
+        # Statements that were given as they may leave, and so hold no secret: ours always are.
+        self._untouched: set[tuple[str, str]] = set()
 
     def hides(self, name: str) -> bool:
         """Tell whether the user wants nothing told of what has this name."""
-        return any(pattern.search(name) for pattern in self._names)
+        return bool(self._names) and any(pattern.search(name) for pattern in self._names)
 
     def mask_of(self, name: str) -> Mask | None:
         """Return what masks the attribute `name`; None for a text of no kind that is known."""
@@ -75,6 +82,8 @@ class Texts:
             found = self._find_mask(name)
             if len(self.known) < _MOST_NAMES:
                 self.known[name] = found
+                if self.is_plain and found in (None, self._mask_url, _mask_address):
+                    self.unread.add(name)
             return found
 
     def mask(self, name: str, value: str, beside: Mapping[str, Any]) -> str:
@@ -100,7 +109,7 @@ class Texts:
         if name in ("exception.message", "exception.stacktrace"):
             return self.mask_error
         if name in _ADDRESSES:
-            return lambda text, _beside: address.mask(text)
+            return _mask_address
         if name in _OPERATIONS:
             return self._mask_operation
         if name == "db.statement.parameters" or name.startswith(_PARAMETERS):
@@ -112,7 +121,17 @@ class Texts:
         return None
 
     def _mask_statement(self, text: str, beside: Mapping[str, Any]) -> str:
-        system = str(beside.get("db.system.name") or beside.get("db.system") or "other_sql").lower()
+        told = str(beside.get("db.system.name") or beside.get("db.system") or "other_sql")
+        if (told, text) in self._untouched:
+            return text
+        masked = self._read_statement(text, told.lower())
+        if masked == text and len(text) <= _LONGEST_UNTOUCHED:
+            if len(self._untouched) >= _MOST_UNTOUCHED:
+                self._untouched.clear()
+            self._untouched.add((told, text))
+        return masked
+
+    def _read_statement(self, text: str, system: str) -> str:
         # In a text of others, as in ours, what is longer is not read and so not told.
         text = text[: sql.LONGEST]
         if system in _COMMANDS:
@@ -124,10 +143,13 @@ class Texts:
 
     def _mask_url(self, text: str, _beside: Mapping[str, Any]) -> str:
         # A query without its `?` is masked as one that has it: nothing of a URL comes before its first name.
-        return self._mask_urls(text) if _BEFORE_QUERY.match(text) else self._mask_urls("?" + text)[1:]
+        if text.startswith(_WHOLE) or _BEFORE_QUERY.match(text):
+            return self._mask_urls(text)
+        return self._mask_urls("?" + text)[1:]
 
     def _mask_urls(self, text: str) -> str:
-        return self._mask_parameters(url.mask(text))
+        masked = url.mask(text)
+        return self._mask_parameters(masked) if self._names else masked
 
     def _mask_parameters(self, text: str) -> str:
         for pattern in self._names:
@@ -155,6 +177,10 @@ class Texts:
         elif "://" in name or "?" in name:
             name = self._mask_urls(name)
         return self.mask_by_patterns(name) if self._values else name
+
+
+def _mask_address(text: str, _beside: Mapping[str, Any]) -> str:
+    return address.mask(text)
 
 
 @lru_cache(maxsize=2048)

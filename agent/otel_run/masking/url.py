@@ -102,7 +102,8 @@ def _mask_parameters(text: str, is_hidden: Callable[[str, str], bool]) -> str:
 
 def _is_or_holds_secret(name: str, value: str) -> bool:
     """Look also into a URL that is a parameter of a URL: ?next=https%3A%2F%2Fhost%2F%3Ftoken%3D..."""
-    if is_secret(name, value):
+    kind = _kind_of(name)
+    if kind and (kind == "secret" or len(value) >= _LONG):
         return True
     if "=" in value and _mask_parameters("?" + value, is_secret) != "?" + value:
         return True  # connect=Server=h;Password=...
