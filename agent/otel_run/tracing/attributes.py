@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PLAIN = frozenset((str, int, float, bool, bytes, NoneType))
 _NAMES = frozenset((str,))
 _NOTHING = object()
+# So near to the limit one lock decides who is the last: threads that look first and add then would pass it together.
+_MARGIN = 32
 
 
 def are_plain(given: Mapping[str, Any]) -> bool:
@@ -56,7 +58,7 @@ class SpanAttributes(BoundedAttributes):
             type(attributes) is dict
             and self.max_value_len is None
             and not self._immutable
-            and (self.maxlen is None or len(kept) + len(attributes) <= self.maxlen)
+            and (self.maxlen is None or len(kept) + len(attributes) + _MARGIN <= self.maxlen)
             # A name that comes again moves to the end.
             and kept.keys().isdisjoint(attributes)
             and are_plain(attributes)
@@ -73,7 +75,7 @@ class SpanAttributes(BoundedAttributes):
             and key
             and self.max_value_len is None
             and not self._immutable
-            and (self.maxlen is None or len(kept) < self.maxlen)
+            and (self.maxlen is None or len(kept) + _MARGIN < self.maxlen)
         ):
             if key in kept:
                 kept.pop(key, None)

@@ -30,7 +30,7 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
         self._arguments = arguments
         self._end_on_exit = end_on_exit
         self._span: Span
-        self._token: Any
+        self._token: Any = None
 
     def _recreate_cm(self) -> CurrentSpan:
         return CurrentSpan(self._tracer, self._arguments, self._end_on_exit)
@@ -45,7 +45,7 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         """End it, with the exception that leaves the block unless that is none of an error's."""
-        leave(self._token)
+        self._stop()
         span = self._span
         try:
             if isinstance(error, Exception) and span.is_recording():
@@ -53,6 +53,17 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
         finally:
             if self._end_on_exit:
                 span.end()
+
+    def _stop(self) -> None:
+        token, self._token = self._token, None
+        leave(token)
+
+    def __del__(self) -> None:
+        """End what was entered and thrown away, as a generator's `finally` does: else it would be current for ever."""
+        if self._token is not None:
+            self._stop()
+            if self._end_on_exit:
+                self._span.end()
 
     def _keep(self, span: Span, error: Exception) -> None:
         *_, records, sets_status = self._arguments

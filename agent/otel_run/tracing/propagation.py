@@ -104,13 +104,16 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
 
 def inject_unsampled(span: Unsampled, around: Context, carrier: MutableMapping[str, str]) -> None:
     """Do what `inject` does for a span that stands for all that is asked for below it: mostly the same header."""
-    if span.traceparent and propagate.get_global_textmap() is _default and not around.get(_BAGGAGE_KEY):
-        carrier["traceparent"] = span.traceparent
+    if propagate.get_global_textmap() is not _default or around.get(_BAGGAGE_KEY):
+        inject(span, around, carrier)
         return
-    inject(span, around, carrier)
-    told = span.get_span_context()
-    if not told.trace_state:
+    if not span.traceparent:
+        told = span.get_span_context()
+        if told.trace_state or not told.is_valid:
+            inject(span, around, carrier)
+            return
         span.traceparent = told_as_header(told)
+    carrier["traceparent"] = span.traceparent
 
 
 def told_as_header(told: SpanContext) -> str:

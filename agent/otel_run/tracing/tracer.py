@@ -92,7 +92,8 @@ class Tracer(sdk.Tracer):
             return (Unsampled if rule.drops_below else NonRecordingSpan)(made)
         if type(attributes) is not dict and attributes is not None:
             # What is no mapping fails as it does in a sampler's result; one look at a lazy one is enough.
-            attributes = dict(MappingProxyType(attributes).items())
+            seen = MappingProxyType(attributes)
+            attributes = dict(seen.items()) if seen else None
         span = start(self, name, made, parent if has_parent else None, kind, attributes, start_time)
         if links:
             span._links = span._new_links(links)
@@ -122,11 +123,15 @@ class Tracer(sdk.Tracer):
         self._ruler = sampler
         return self._rule
 
-    def drop(self, around: Context) -> Unsampled | None:
-        """Return the span that stands for any that could be made in `around`, where it is known that none is kept."""
+    def drops(self, around: Context) -> bool:
+        """Tell whether it is known that no span is kept that could be made in `around`."""
         sampler = self.sampler
         rule = self._rule if sampler is self._ruler else self._learn(sampler)
-        if rule.bound or _SPAN_KEY in around or IS_KEPT in around:
+        return not (rule.bound or _SPAN_KEY in around or IS_KEPT in around)
+
+    def drop(self, around: Context) -> Unsampled | None:
+        """Return the span that stands for any that could be made in `around`, where it is known that none is kept."""
+        if not self.drops(around):
             return None
         found = self.start_span("", around)
         return found if type(found) is Unsampled else None
@@ -149,6 +154,14 @@ def dropped(tracer: object, around: Context) -> Unsampled | None:
     if type(above) is Unsampled:
         return above
     return tracer.drop(around) if above is None and type(tracer) is Tracer else None
+
+
+def is_dropped(tracer: object, around: Context) -> bool:
+    """Tell whether `dropped` has a span for `around`, for whoever needs none: no header goes out to a database."""
+    above = around.get(_SPAN_KEY)
+    if above is None:
+        return type(tracer) is Tracer and tracer.drops(around)
+    return type(above) is Unsampled
 
 
 def adopt(tracer: object) -> None:
