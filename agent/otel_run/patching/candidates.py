@@ -52,8 +52,9 @@ class Distribution:
         try:
             if self._lazy is not None:
                 return self._lazy.read_text(filename) or ""
-            with open(os.path.join(self._folder, filename), encoding="utf-8", errors="replace") as file:
-                return file.read()
+            # In text mode it takes twice as long, and there are hundreds.
+            with open(f"{self._folder}{os.sep}{filename}", "rb", buffering=0) as file:
+                return file.read().decode("utf-8", "replace")
         except (OSError, ValueError):  # ValueError: no UTF-8, in a zip file
             return ""
 
@@ -71,7 +72,9 @@ class Distribution:
     def instruments(self) -> list[str]:
         """Return the names of the distributions in the extras `instruments` and `instruments-any`."""
         found = []
-        for line in (self.read("METADATA") or self.read("PKG-INFO")).splitlines():
+        # The header; behind it stands a whole README.
+        text = (self.read("METADATA") or self.read("PKG-INFO")).partition("\n\n")[0]
+        for line in text.splitlines():
             if not line:
                 break
             field, _, requirement = line.partition(":")
@@ -84,9 +87,11 @@ class Distribution:
     def modules(self) -> list[str]:
         """Return the import names of the packages and modules that this distribution installs."""
         packages, plain = set(), set()
-        for line in self.read("RECORD").splitlines():
+        # Of thousands of lines, few are looked at closely. The second half of each is a hash, without any `/`.
+        lines = [line for line in self.read("RECORD").splitlines() if "/__init__.py" in line or "/" not in line]
+        for line in lines:
             parts = line.partition(",")[0].strip('"').split("/")
-            if parts[-1] == "__init__.py":
+            if len(parts) > 1 and parts[-1] == "__init__.py":
                 packages.add(tuple(parts[:-1]))
             elif len(parts) == 1 and parts[0].endswith((".py", ".so", ".pyd")):
                 plain.add(parts[0].partition(".")[0])

@@ -131,8 +131,6 @@ def _apply(candidate: Candidate) -> None:
 
 
 def _instrument(candidate: Candidate) -> None:
-    from opentelemetry.instrumentation.dependencies import DependencyConflictError
-
     if stepping_aside.is_aside(candidate):
         return
     instrumentor = candidates.load(candidate.value)()
@@ -149,13 +147,22 @@ def _instrument(candidate: Candidate) -> None:
             stepping_aside.apply(
                 instrumentor, skip_dep_check=candidate.is_ours, raise_exception_on_conflict=True, **options
             )
-    except DependencyConflictError as refusal:
-        conflict = refusal.conflict
+    except _conflict_errors(candidate) as refusal:
+        conflict: Any = refusal.conflict
         # What it is for is not there at all: its package brings instrumentors for more than one library.
         is_absent = not (conflict.found or getattr(conflict, "found_any", None))
         (report.note if is_absent else report.warn)(f"instrumentor {candidate.name}", "refused", str(conflict))
     else:
         report.note(candidate.name, "patched", f"{candidate.distribution}, on import of {_trigger(candidate)}")
+
+
+def _conflict_errors(candidate: Candidate) -> tuple[type[Any], ...]:
+    # Asked for only when something was raised: the module imports a parser of requirements, for 20 ms.
+    if candidate.is_ours:
+        return ()
+    from opentelemetry.instrumentation.dependencies import DependencyConflictError
+
+    return (DependencyConflictError,)
 
 
 def _is_the_library(candidate: Candidate) -> bool:
