@@ -181,6 +181,17 @@ def unsaid(problems: list[Problem]) -> list[Problem]:
     return fresh
 
 
+def proxies() -> dict[str, str]:
+    """Return what the variables `..._proxy` say now, by the word before; lower case wins, even where it is empty."""
+    found: dict[str, str] = {}
+    for name in sorted(os.environ):  # upper-case letters come first
+        # Of a CGI program, which gets it from whoever sends a header called `Proxy`.
+        is_header = name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ
+        if name.lower().endswith("_proxy") and not is_header:
+            found[name.lower().removesuffix("_proxy")] = os.environ[name]
+    return found
+
+
 class Hidden:
     """Variables hidden from code of others that would fail on a value we have already dealt with.
 

@@ -65,19 +65,27 @@ print(signal.sigtimedwait([signal.SIGTERM], 1).si_signo == signal.SIGTERM)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
-def test_no_descriptor_is_kept_between_batches(tmp_path: Path) -> None:
+def test_a_descriptor_that_the_program_takes_from_us_is_left_to_it(tmp_path: Path) -> None:
+    """A daemon closes all numbers, ours among them, and opens its own files under them."""
     source = """
 import os, stat, time
-time.sleep(0.6)
+provider = trace.get_tracer_provider()
+print(provider.force_flush())
 def is_socket(number):
     try:
         return stat.S_ISSOCK(os.fstat(number).st_mode)
     except OSError:
         return False
-print([number for number in range(3, 100) if is_socket(number)])
+kept = [number for number in range(3, 100) if is_socket(number)]
+os.closerange(3, 100)
+taken = [os.open("log", os.O_RDWR | os.O_CREAT) for _ in range(3, 60)]
+print(len(kept), set(kept) <= set(taken))
+tracer.start_span("two").end()
+print(provider.force_flush())
+print([number for number in taken if not os.path.sameopenfile(number, taken[0])], os.path.getsize("log"))
 """
-    done = _run(tmp_path, source)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    done = _run(tmp_path, source, "-W", "error", OTEL_BSP_SCHEDULE_DELAY="60000")
+    assert (done.stdout, done.stderr) == ("True\n1 True\nTrue\n[] 0\n", "")
 
 
 def test_the_programs_debug_log_does_not_tell_of_our_exports(tmp_path: Path) -> None:
@@ -158,13 +166,23 @@ def test_values_that_are_no_utf8(variables: dict[str, str], traced: Traced) -> N
 
 
 def test_one_span_that_cannot_be_encoded_costs_no_other(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(SPAN + 'tracer.start_span("bad\\udcff").end()\ntracer.start_span("two").end()\n')
+    bad = 'tracer.start_span("bad").end(end_time=-1)\n'
+    (tmp_path / "app.py").write_text(SPAN + bad + 'tracer.start_span("two").end()\n')
     with fickle() as receiver:
         env = environment(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         done = run([*OTEL_RUN, sys.executable, "app.py"], tmp_path, env=env)
     assert [span.name for span in receiver.spans] == ["one", "two"]
     assert done.stderr.count("\n") == 1
     assert "1 span lost: it can't be encoded" in done.stderr
+
+
+def test_a_name_that_is_no_unicode_loses_what_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SPAN + 'tracer.start_span("bad\\udcff").end()\n')
+    with fickle() as receiver:
+        env = environment(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        done = run([*OTEL_RUN, sys.executable, "app.py"], tmp_path, env=env)
+    assert [span.name for span in receiver.spans] == ["one", "bad\ufffd"]
+    assert done.stderr == ""
 
 
 def test_libraries_of_ours_are_not_a_tools_in_another_environment(tmp_path: Path) -> None:

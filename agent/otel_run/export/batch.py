@@ -1,8 +1,8 @@
 """Ended spans wait here and leave in batches, sent by a thread that does not exist until the first one.
 
 The program's side is one append to a queue. Everything else (encoding, sending, waiting for a receiver
-that is away) happens in the thread. A batch that can't be delivered now is kept and tried again; when the
-queue is full, new spans are dropped and counted, the oldest being the ones that tell how it began.
+that is away) happens in the thread; delivery.py says how. When the queue is full, new spans are dropped and
+counted, the oldest being the ones that tell how it began.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, set_value
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_run.boundary import contained, without_exit
+from otel_run.boundary import contained
 from otel_run.export import thread
-from otel_run.export.sender import Outcome
+from otel_run.export.delivery import Delivery
 from otel_run.export.state import State
+from otel_run.export.wish import Rest, Wish
 
 # The C one, also where gevent has put its own in the place of `queue.SimpleQueue`.
 try:
@@ -34,34 +34,14 @@ if TYPE_CHECKING:
 _SHORTEST_DELAY = 0.05  # seconds; a delay of 0 would keep a core busy
 _MOMENT = 0.05  # seconds that a fork waits for a thread with nothing to do
 
-
-class Wish:
-    """That everything be out by `deadline` (of time.monotonic). `last`: one try only, there is no later."""
-
-    __slots__ = ("_done", "deadline", "last")
-
-    def __init__(self, deadline: float, last: bool = False) -> None:
-        self.deadline = deadline
-        self.last = last
-        self._done = thread.native("allocate_lock")()
-        self._done.acquire()
-
-    def fulfil(self) -> None:
-        """Tell whoever waits that it has been tried."""
-        if self._done.locked():
-            self._done.release()
-
-    def wait(self) -> None:
-        """Wait for it, until the deadline."""
-        self._done.acquire(timeout=max(0.0, self.deadline - time.monotonic()))
-
-
-class _Rest(Wish):
-    """That the thread end; it starts again when there is something to do."""
+_getpid = os.getpid
 
 
 class BatchProcessor(SpanProcessor):
-    """A queue and the thread that empties it into one sender."""
+    """A queue and the thread that empties it into one sender.
+
+    It has no `on_start` of its own, so that a tracer which looks for one need not call it.
+    """
 
     def __init__(
         self,
@@ -91,58 +71,72 @@ class BatchProcessor(SpanProcessor):
         self._exit_budget = exit_budget
         self._start_over()
         thread.before_forks(self._rest)
+        thread.after_forks(self._notice_fork)
 
     def _start_over(self) -> None:
         """Begin empty: in a forked child, what was queued belongs to the parent, and the thread is not there."""
-        self._pid = os.getpid()
+        self._pid = _getpid()
         self._queue: deque[ReadableSpan] = deque()
-        self._pending: list[ReadableSpan] = []
         # Its put() may interrupt itself: a span can end in a signal handler or in a destructor, where any
         # lock of Python's could be held already.
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
         # Held for as long as there is a thread, so that two spans can't start two.
         self._token = thread.native("allocate_lock")()
+        # The same as a plain flag: what on_end asks after each append.
+        self._is_running = False
+        # That the thread need not be called: it is at work, has been called, or waits for its receiver.
+        self._is_called = False
         self._is_busy = False
         self._thread_id = 0
-        self._sender: Sender | None = None
-        self._unbuildable = False
         self._state = State(self._unit, self._queue_size)
+        self._delivery = Delivery(
+            self._unit, self._build, self._redact, self._state, self._queue, self._wishes.empty,
+            self._timeout, self._queue_size, self._batch_size,
+        )  # fmt: skip
         # What closing has cost so far; a program may shut its provider down and then exit.
         self._spent = 0.0
 
     # The program's side.
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: only ended spans are sent."""
-
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span. Never blocks, never raises."""
-        context = span.context
-        if context is not None and context.trace_flags.sampled:
-            contained(self._unit, self._put, span)
-
-    def _put(self, span: ReadableSpan) -> None:
-        self._notice_fork()
-        if self._waiting() >= self._queue_size:
-            self._state.drop(1)
+        # Flat, and of steps that nothing can interrupt half-way: it runs for each span, in signal handlers and in
+        # destructors too.
+        context = span._context
+        if context is None or not context.trace_flags & 1:
             return
-        self._queue.append(span)
-        self._ensure_thread()
-        if len(self._queue) % self._batch_size == 0:
+        # By pid, as forks made in C (uwsgi) run none of Python's fork hooks.
+        if self._pid != _getpid():
+            contained(self._unit, self._notice_fork)
+        queue = self._queue
+        size = len(queue)
+        if size + self._delivery.held >= self._queue_size:
+            contained(self._unit, self._state.drop, 1)
+            return
+        queue.append(span)
+        # After the append: a thread that ends looks at the queue once more after it has said so.
+        if not self._is_running:
+            contained(self._unit, self._ensure_thread)
+        if size + 1 >= self._batch_size and not self._is_called:
+            self._is_called = True
             self._wishes.put(None)
 
     def _notice_fork(self) -> None:
-        # By pid, as forks made in C (uwsgi) run none of Python's fork hooks.
-        if self._pid != os.getpid():
+        if self._pid != _getpid():
+            inherited = self._delivery
             self._start_over()
+            inherited.close()
 
     def _waiting(self) -> int:
-        return len(self._queue) + len(self._pending)
+        return len(self._queue) + self._delivery.held
 
     def _ensure_thread(self) -> bool:
-        if self._token.acquire(False) and not thread.start(self._run):
-            # The interpreter is shutting down: what is queued goes out with the flush at exit.
-            self._token.release()
+        if self._token.acquire(False):
+            self._is_running = True
+            if not thread.start(self._run):
+                # The interpreter is shutting down: what is queued goes out with the flush at exit.
+                self._is_running = False
+                self._token.release()
         return bool(self._token.locked())
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -164,25 +158,24 @@ class BatchProcessor(SpanProcessor):
         began = time.monotonic()
         wish.wait()
         self._spent += time.monotonic() - began
-        where = self._sender.destination if self._sender is not None else "its receiver"
-        self._state.end(self._waiting(), where, self._exit_budget)
+        self._state.end(self._waiting(), self._delivery.destination, self._exit_budget)
 
     def begin_flush(self, wish: Wish) -> Wish:
         """Hand the wish to the thread; where none can be started any more, fulfil it here and now."""
         self._notice_fork()
-        if not self._waiting():
+        if not self._waiting() and not (wish.last and self._delivery.is_open):
             wish.fulfil()
         elif self._ensure_thread():
             self._wishes.put(wish)
         else:
-            contained(self._unit, self._send_all, wish)
+            self._send_all(wish)
             wish.fulfil()
         return wish
 
     def _rest(self) -> None:
         """End the thread before a fork, if it has nothing to do: Python 3.12 warns of forks beside threads."""
-        if self._pid == os.getpid() and self._token.locked() and not self._is_busy and not self._waiting():
-            rest = _Rest(time.monotonic() + _MOMENT)
+        if self._pid == _getpid() and self._token.locked() and not self._is_busy and not self._waiting():
+            rest = Rest(time.monotonic() + _MOMENT)
             self._wishes.put(rest)
             rest.wait()
             thread.wait_until_gone(self._thread_id, rest.deadline)
@@ -196,74 +189,31 @@ class BatchProcessor(SpanProcessor):
         try:
             while True:
                 wish = self._next_wish()
-                if isinstance(wish, _Rest):
+                if isinstance(wish, Rest):
                     if time.monotonic() < wish.deadline:
                         return
                     continue  # whoever forked has not waited
-                self._is_busy = True
-                contained(self._unit, self._send_all, wish)
+                self._is_busy = self._is_called = True
+                self._send_all(wish)
                 self._is_busy = False
+                # Calls for a receiver that is away would cost a switch of threads for each span.
+                self._is_called = self._state.pause() > 0
                 if wish is not None:
                     wish.fulfil()
         finally:
+            self._is_running = False
             token.release()
             if wish is not None:
                 wish.fulfil()
             if self._waiting():
                 self._ensure_thread()  # a span came between the wish for rest and the end
 
+    def _send_all(self, wish: Wish | None) -> None:
+        if contained(self._unit, self._delivery.send_all, wish):
+            self._spent = 0.0
+
     def _next_wish(self) -> Wish | None:
         try:
             return self._wishes.get(timeout=self._state.pause() or self._delay)
         except Empty:
             return None
-
-    def _send_all(self, wish: Wish | None) -> None:
-        """Send batch after batch until none is left, one fails, or the time of a wish is over."""
-        if wish is None and self._state.pause():
-            return
-        # Whatever the sender is made of, nobody traces it.
-        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            while self._waiting() and self._send_one(wish):
-                pass
-        finally:
-            detach(token)
-            if self._sender is not None:
-                self._sender.rest()
-
-    def _send_one(self, wish: Wish | None) -> bool:
-        timeout = self._timeout if wish is None else min(self._timeout, wish.deadline - time.monotonic())
-        if timeout <= 0:
-            return False
-        if not self._pending:
-            taken = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
-            self._pending = [self._redact(span) for span in taken]
-        sender = self._get_sender()
-        if sender is None:
-            self._discard()
-            return True
-        outcome = contained(self._unit, without_exit, sender.send, self._pending, timeout) or Outcome(
-            False, "it failed, see above"
-        )
-        if outcome.delivered:
-            self._state.delivered(sender.destination)
-            self._spent = 0.0
-            self._pending = []
-            return True
-        self._state.failed(outcome, sender.destination, self._waiting(), len(self._pending), bool(wish and wish.last))
-        if outcome.retry:
-            return False
-        self._discard()
-        return True
-
-    def _get_sender(self) -> Sender | None:
-        if self._sender is None and not self._unbuildable:
-            self._sender = contained(self._unit, thread.importing, self._build)
-            # Said by `contained`, once; the program's spans have nowhere to go, and must not pile up.
-            self._unbuildable = self._sender is None
-        return self._sender
-
-    def _discard(self) -> None:
-        self._state.lose(len(self._pending))
-        self._pending = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from otel_run import settings
 from otel_run.boundary import contained, without_exit
-from otel_run.export import otlp, redact
+from otel_run.export import otlp
 from otel_run.export.batch import BatchProcessor
 from otel_run.export.sender import ExporterSender
 from otel_run.patching import candidates
@@ -16,11 +16,30 @@ from otel_run.patching import candidates
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from otel_run.export.sender import Sender
     from otel_run.settings import Settings
+
+
+class LateGate:
+    """The last gate (redact.py), made by the thread that is the first to send: its masks are many modules."""
+
+    def __init__(self, found: Settings) -> None:
+        self._found = found
+        self._mask: Callable[[ReadableSpan], ReadableSpan] | None = None
+
+    def make(self) -> None:
+        """Make it, once; each thread does so before its first span, and only one of them imports at a time."""
+        if self._mask is None:
+            from otel_run.export import redact
+
+            self._mask = redact.build(self._found)
+
+    def __call__(self, span: ReadableSpan) -> ReadableSpan:
+        """Return what may leave of a span."""
+        assert self._mask is not None
+        return self._mask(span)
 
 
 class ConsoleProcessor(SpanProcessor):
@@ -31,9 +50,6 @@ class ConsoleProcessor(SpanProcessor):
 
         self._redact = redact
         self._exporter: SpanExporter = ConsoleSpanExporter()
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: only ended spans are printed."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Print a sampled span."""
@@ -58,17 +74,18 @@ def build(found: Settings) -> Pipeline:
     """Return the pipeline of the exporters that the settings name; `none` is none of them."""
     if "none" in found.exporters:
         return Pipeline([])
-    gate = redact.build(found)
+    gate = LateGate(found)
     built = [contained(f"exporter {name}", _processor, name, found, gate) for name in found.exporters]
     return Pipeline([processor for processor in built if processor is not None])
 
 
-def _processor(name: str, found: Settings, gate: Callable[[ReadableSpan], ReadableSpan]) -> SpanProcessor:
+def _processor(name: str, found: Settings, gate: LateGate) -> SpanProcessor:
     if name == "console":
+        gate.make()
         return ConsoleProcessor(gate)
     return BatchProcessor(
         name,
-        _sender(name, found),
+        _behind(gate, _sender(name, found)),
         delay=found.bsp_schedule_delay / 1000,
         timeout=otlp.seconds(found.bsp_export_timeout),
         queue_size=found.bsp_max_queue_size,
@@ -79,10 +96,20 @@ def _processor(name: str, found: Settings, gate: Callable[[ReadableSpan], Readab
     )
 
 
+def _behind(gate: LateGate, build: Callable[[], Sender]) -> Callable[[], Sender]:
+    def build_both() -> Sender:
+        gate.make()
+        return build()
+
+    return build_both
+
+
 def _grpc(found: Settings, exporter: type[SpanExporter]) -> Sender:
+    from otel_run.export.otlp_grpc import GrpcSender
+
     # It reads this one whatever it is given, and raises for an empty one.
     with settings.Hidden("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"):
-        return otlp.GrpcSender(found, exporter)
+        return GrpcSender(found, exporter)
 
 
 def _sender(name: str, found: Settings) -> Callable[[], Sender]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 
 class Outcome:
@@ -51,12 +50,20 @@ class Sender(Protocol):
     # For the user: "http://localhost:4318/v1/traces".
     destination: str
 
-    def send(self, spans: Sequence[ReadableSpan], timeout: float) -> Outcome:
-        """Try once to deliver `spans` within `timeout` seconds."""
+    def pack(self, spans: Iterable[ReadableSpan]) -> Any:
+        """Take a batch, span by span, and return what `send` wants of it; it is sent until that succeeds."""
+        ...
+
+    def send(self, parcel: Any, timeout: float) -> Outcome:
+        """Try once to deliver what `pack` has returned, within `timeout` seconds."""
         ...
 
     def rest(self) -> None:
-        """Give back what is held between batches: a descriptor kept open may be somebody else's by then."""
+        """Nothing more is to be sent now: let go of what is of no use later."""
+        ...
+
+    def close(self) -> None:
+        """Give back all that is held; `send` takes it again."""
         ...
 
 
@@ -64,14 +71,25 @@ class ExporterSender:
     """A `SpanExporter` as a sender. It has done its own retries, so what it failed to export is lost."""
 
     def __init__(self, exporter: SpanExporter, destination: str) -> None:
+        # Not above: only exporters of others take this module, which brings the SDK's own processors.
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
         self.exporter = exporter
         self.destination = destination
+        self._success = SpanExportResult.SUCCESS
 
-    def send(self, spans: Sequence[ReadableSpan], timeout: float) -> Outcome:  # noqa: ARG002 - exporters know none
+    def pack(self, spans: Iterable[ReadableSpan]) -> list[ReadableSpan]:
+        """Return the spans."""
+        return list(spans)
+
+    def send(self, parcel: list[ReadableSpan], timeout: float) -> Outcome:  # noqa: ARG002 - exporters know none
         """Export once."""
-        if self.exporter.export(spans) is SpanExportResult.SUCCESS:
+        if self.exporter.export(parcel) is self._success:
             return DELIVERED
         return Outcome(False, "the exporter reports a failure", hint="its settings")
 
     def rest(self) -> None:
-        """Do nothing: exporters have no such state."""
+        """Do nothing: what an exporter holds is its own."""
+
+    def close(self) -> None:
+        """Do nothing: spans may end, and be exported, until the very end of the process."""

@@ -15,6 +15,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from otel_run.boundary import contained
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +29,7 @@ _holds_gate = False
 _HANDING_OVER = 0.05
 
 _rest_before_fork: list[Callable[[], None]] = []
+_notice_in_child: list[Callable[[], None]] = []
 
 
 def native(name: str) -> Any:
@@ -93,6 +96,11 @@ def before_forks(rest: Callable[[], None]) -> None:
     _rest_before_fork.append(rest)
 
 
+def after_forks(notice: Callable[[], None]) -> None:
+    """Call `notice()` in each child that Python forks."""
+    _notice_in_child.append(notice)
+
+
 def _before_fork() -> None:
     global _holds_gate
     _holds_gate = gate.acquire(timeout=_PATIENCE)
@@ -107,5 +115,11 @@ def _open_gate() -> None:
         gate.release()
 
 
+def _begin_child() -> None:
+    _open_gate()
+    for notice in _notice_in_child:
+        contained("fork", notice)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_open_gate, after_in_child=_open_gate)
+    os.register_at_fork(before=_before_fork, after_in_parent=_open_gate, after_in_child=_begin_child)
