@@ -15,18 +15,25 @@ from urllib.parse import unquote, urlsplit
 from opentelemetry.trace import Status, StatusCode
 
 from otel_run import settings
+from otel_run.boundary import contained
 from otel_run.instrumentors.http_exchange import Exchange
 from otel_run.instrumentors.http_headers import HeaderCapture, mask_message
 from otel_run.instrumentors.http_silence import Excluded, is_silenced
 from otel_run.instrumentors.url_template import DEFAULT_PORTS, UrlTemplates
 from otel_run.masking.url import mask
+from otel_run.tracing.call import HTTP, is_suppressed
+from otel_run.tracing.entering import now
+from otel_run.tracing.propagation import inject_unsampled
+from otel_run.tracing.tracer import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
+    from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
     from otel_run.instrumentors.http_headers import Attributes
+    from otel_run.tracing.span import Unsampled
 
 
 class Answer(NamedTuple):
@@ -59,21 +66,49 @@ class HttpClient:
         )
         self._templates = UrlTemplates(current.url_templates) if current.url_templates else None
 
+    def lets_pass(self, around: Context, url: Any, headers: MutableMapping[str, str] | None) -> bool:
+        """Tell whether a request in the context `around` needs no look, since nobody will see it, nor what is below.
+
+        Its `headers` then tell the server so. `url` is a text, or what knows its `scheme`: a text may be dear.
+        """
+        # What is excluded is told nothing, and to know that takes the URL.
+        unsampled = None if self._excluded else dropped(self.tracer, around)
+        if unsampled is None or (around and is_suppressed(HTTP, around)):
+            return False
+        if not _is_http(getattr(url, "scheme", url)):
+            return False
+        _tell(unsampled, around, headers)
+        return True
+
     def begin(
-        self, method: str, url: str, headers: MutableMapping[str, str] | None, request: object = None
+        self,
+        method: str,
+        url: str,
+        headers: MutableMapping[str, str] | None,
+        request: object = None,
+        around: Context | None = None,
     ) -> Exchange | Excluded | None:
         """Start the span of one request and put its context into `headers`; return what takes the outcome.
 
+        `around` is the current context, for whoever has it at hand.
         `request` is the library's object, which tells a resend. None is returned if it has a span already, or if
         none is wanted; it is left as it is then, and so is a request whose URL the user has excluded. That one gets
         no span from an instrumentor below either, and no `traceparent` but what the program itself gave it:
         who excludes a URL wants the server there to be told nothing.
         """
-        # "http+unix" and "http+docker" are HTTP too; an adapter for "file" or "s3" is not.
-        if is_silenced(method, url, request) or url[:4].lower() != "http":
+        if around is None:
+            around = now()
+        if around and is_suppressed(HTTP, around) and is_silenced(around, method, url, request):
             return None
-        if self._excluded and any(pattern.search(url) for pattern in self._excluded):
-            return Excluded(method, url, request)
+        if not _is_http(url):
+            return None
+        if self._excluded:
+            if any(pattern.search(url) for pattern in self._excluded):
+                return Excluded(around, method, url, request)
+            unsampled = dropped(self.tracer, around)
+            if unsampled is not None:
+                _tell(unsampled, around, headers)
+                return None
         attributes = self._describe_request(method, url)
         if headers is not None and self._headers.of_requests:
             attributes.update(self._headers.of_request(headers))
@@ -83,7 +118,7 @@ class HttpClient:
             if template is not None:
                 attributes["url.template"] = template
                 name = f"{name} {template}"
-        return Exchange(self, request, (method, url), name, attributes, headers)
+        return Exchange(self, around, request, (method, url), name, attributes, headers)
 
     def _describe_request(self, method: str, url: str) -> Attributes:
         known = method if self._all_methods or method in self._methods else "_OTHER"
@@ -121,25 +156,40 @@ class HttpClient:
                 attributes["http.flavor"] = attributes["net.protocol.version"] = answer.version
         peer = answer.peer or peer
         if peer:
-            attributes.update(self.describe_peer(peer))
+            self._add_peer(attributes, peer)
         if self._headers.of_responses:
             attributes.update(self._headers.of_response(answer.headers))
         span.set_attributes(attributes)
 
     def describe_peer(self, peer: Any) -> Attributes:
         """Return the attributes of a socket's address: a host and a port, or the path of a Unix socket."""
+        attributes: Attributes = {}
+        self._add_peer(attributes, peer)
+        return attributes
+
+    def _add_peer(self, attributes: Attributes, peer: Any) -> None:
         if isinstance(peer, (tuple, list)):
             address, port = peer[:2]
         else:
             address, port = (peer.decode("utf-8", "replace") if isinstance(peer, bytes) else str(peer)), None
-        attributes: Attributes = {"network.peer.address": address}
+        attributes["network.peer.address"] = address
         if port is not None:
             attributes["network.peer.port"] = port
         if self._old_names:
             attributes["net.sock.peer.addr"] = address
             if port is not None:
                 attributes["net.sock.peer.port"] = port
-        return attributes
+
+
+def _is_http(url: str) -> bool:
+    # "http+unix" and "http+docker" are HTTP too; an adapter for "file" or "s3" is not.
+    return url[:4].lower() == "http"
+
+
+def _tell(unsampled: Unsampled, around: Context, headers: MutableMapping[str, str] | None) -> None:
+    if headers is not None:
+        # Contained by itself: headers that take nothing are no reason to watch no request any more.
+        contained("propagators", inject_unsampled, unsampled, around, headers)
 
 
 def server_of(url: str) -> tuple[str | None, int | None]:

@@ -77,8 +77,8 @@ class Chain:
 
 def begin(request: object, reads_body: bool) -> Finish | None:
     """Open a chain for `request`; None if it belongs to the one that is open, as a redirect does."""
-    chain = current()
-    if chain is not None and chain.holds(request):
+    chain = _current.get()
+    if chain is not None and chain.is_open and chain.holds(request):
         return None
     return Chain(request, reads_body).close
 

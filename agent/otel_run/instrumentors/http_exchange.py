@@ -6,17 +6,20 @@ span of its own, and what lies between two of them, the waiting, belongs to none
 
 from __future__ import annotations
 
-import time
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from otel_run.boundary import contained
 from otel_run.instrumentors import http_chain
 from otel_run.instrumentors.http_silence import RequestSilence
 from otel_run.tracing.call import HTTP, Call
+from otel_run.tracing.entering import now
 from otel_run.tracing.propagation import inject
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+    from opentelemetry.context import Context
 
     from otel_run.instrumentors.http import HttpClient
     from otel_run.instrumentors.http_headers import Attributes
@@ -38,49 +41,53 @@ class Exchange:
     def __init__(
         self,
         client: HttpClient,
+        around: Context,
         request: object,
         target: tuple[str, str],
         name: str,
         attributes: Attributes,
         headers: MutableMapping[str, str] | None,
     ) -> None:
-        """Start the span; `target` are the method and the URL as they are."""
+        """Start the span in the context `around`; `target` are the method and the URL as they are."""
         self._client = client
         self._name = name
         self._attributes = attributes
-        chain = http_chain.current()
-        self._chain = chain
-        self._is_counted = chain is not None and chain.holds(request)
-        self._silence = RequestSilence(*target, request, chain if self._is_counted else None)
-        self._resent = chain.sent if chain is not None and self._is_counted else 0
+        method, url = target
+        self._chain = chain = http_chain.current()
+        # The chain that it is counted in: not that of a call which it is no part of.
+        self._counted = counted = chain if chain is not None and chain.holds(request) else None
+        self._silence = RequestSilence(method, url, request, counted)
+        self._resent = counted.sent if counted is not None else 0
         if chain is not None and chain.exchange is not None:
             chain.exchange.settle(None)
-        self._start(headers)
+        self._start(around, headers)
         if chain is not None:
             chain.exchange = self
 
-    def _start(self, headers: MutableMapping[str, str] | None) -> None:
-        if self._is_counted and self._chain is not None:
-            self._chain.sent += 1
+    def _start(self, around: Context, headers: MutableMapping[str, str] | None) -> None:
+        if self._counted is not None:
+            self._counted.sent += 1
         if self._resent:
             self._attributes.update(dict.fromkeys(self._client.resend_names, self._resent))
-        self._call = Call(self._client.tracer, self._name, self._attributes, suppress=HTTP, silence=self._silence)
+        self._call = Call(
+            self._client.tracer, self._name, self._attributes, suppress=HTTP, silence=self._silence, parent=around
+        )
         if headers is not None:
             # Contained by itself: after the span has become current, `finish` must be returned.
-            contained("propagators", inject, self._call.span, self._call.parent, headers)
-
-    @property
-    def is_on_its_way(self) -> bool:
-        """Tell whether an attempt that begins now is one of this request."""
-        return self.has_attempts and self.awaited is None and not self._is_trying
+            contained("propagators", inject, self._call.span, around, headers)
 
     @property
     def is_recording(self) -> bool:
         """Tell whether anybody will see what is told of it."""
         return self._call.span.is_recording()
 
-    def begin_attempt(self, headers: MutableMapping[str, str] | None) -> None:
-        """Go out: the first time by the span that is open already, then by one of its own."""
+    def begin_attempt(self, headers: MutableMapping[str, str] | None) -> bool:
+        """Go out: the first time by the span that is open already, then by one of its own.
+
+        False is returned if the attempt is not one of this request.
+        """
+        if not self.has_attempts or self.awaited is not None or self._is_trying:
+            return False
         if self._was_tried:
             answer, error, at = self._answer, self._error, self._at
             self._answer = self._error = self._at = None
@@ -88,32 +95,35 @@ class Exchange:
             self._close(answer, error, at)
             self._peer = None
             self._resent += 1
-            self._start(headers)
+            self._start(now(), headers)
         self._is_trying = True
+        return True
 
     def end_attempt(self, response: Any, error: BaseException | None, peer: Any) -> None:
         """Keep how an attempt ended, for the span that ends with it if there is another."""
         self._is_trying, self._was_tried = False, True
-        self._answer, self._error, self._peer, self._at = response, error, peer, time.time_ns()
+        self._answer, self._error, self._peer, self._at = response, error, peer, time_ns()
 
     def finish(self, response: Any, error: BaseException | None) -> None:
         """Take the outcome of the library's call: end the span, or leave it to the body."""
         body = None
         self._silence.end()
-        if error is None and not self.is_recording:
+        call = self._call
+        if error is None and not call.span.is_recording():
             self._end(None, None)
             return
         try:
             if error is None and response is not None:
                 answer = self._client.read(response)
                 # The chain has one exchange only: where tasks send one request together, the others end here.
-                if self._chain is not None and self._chain.reads_body and self._chain.exchange is self:
+                chain = self._chain
+                if chain is not None and chain.reads_body and chain.exchange is self:
                     body = answer.body
                 if body is not None:
-                    self._client.describe_response(self._call.span, answer, self._peer)
+                    self._client.describe_response(call.span, answer, self._peer)
                     self.awaited, self._error, self._peer = body, None, None
-                    self._at = self._at or time.time_ns()
-                    self._call.leave()
+                    self._at = self._at or time_ns()
+                    call.leave()
         finally:
             if body is None:
                 # With an error there may be a response as well: of the last retry that was allowed.
@@ -125,9 +135,11 @@ class Exchange:
         if self.awaited is None:
             return
         if error is None:
-            self._end(None, None)
+            # It is not current any more, and all is told.
+            self._forget()
+            self._call.end()
         elif self._error is None:
-            self._error, self._at = error, time.time_ns()
+            self._error, self._at = error, time_ns()
 
     def settle(self, error: BaseException | None) -> None:
         """End the span whose body is awaited no longer: with `error` if reading it failed, else with its headers."""
@@ -135,16 +147,21 @@ class Exchange:
             self._end(None, self._error and (error or self._error), self._at)
 
     def _end(self, response: Any, error: BaseException | None, at: int | None = None) -> None:
-        if self._chain is not None and self._chain.exchange is self:
-            self._chain.exchange = None
+        self._forget()
+        self._close(response, error, at)
+
+    def _forget(self) -> None:
+        chain = self._chain
+        if chain is not None and chain.exchange is self:
+            chain.exchange = None
         # Frames of the program hang on the exception.
         self.awaited = self._answer = self._error = None
-        self._close(response, error, at)
 
     def _close(self, response: Any, error: BaseException | None, at: int | None) -> None:
         message = None
         try:
-            if self.is_recording:
+            told = response is not None or error is not None or self._peer is not None
+            if told and self.is_recording:
                 if response is not None:
                     self._client.describe_response(self._call.span, self._client.read(response), self._peer)
                 elif self._peer is not None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_run.tracing.call import EVERYTHING, HTTP, is_suppressed
+from otel_run.tracing.entering import enter, leave, now
 
 if TYPE_CHECKING:
     from otel_run.instrumentors.http_chain import Chain
@@ -47,13 +47,15 @@ class RequestSilence:
         return method == self._method and url.rstrip("/") == self._url.rstrip("/")
 
 
-def is_silenced(method: str, url: str, request: object) -> bool:
-    """Tell whether a request shall have no span: it has one already, or nobody wants any."""
-    if not is_suppressed(HTTP):
-        return False
-    above = context.get_value(HTTP)
+def is_silenced(around: Context, method: str, url: str, request: object) -> bool:
+    """Tell whether a request in `around`, where some are suppressed, has a span already, or nobody wants any."""
+    above = around.get(HTTP)
     # Another's key, such as contrib's `True`, tells no more than that.
-    return is_suppressed(EVERYTHING) or not isinstance(above, RequestSilence) or above.is_about(method, url, request)
+    return (
+        is_suppressed(EVERYTHING, around)
+        or not isinstance(above, RequestSilence)
+        or above.is_about(method, url, request)
+    )
 
 
 class Excluded:
@@ -61,12 +63,12 @@ class Excluded:
 
     has_attempts = False
 
-    def __init__(self, method: str, url: str, request: object) -> None:
+    def __init__(self, around: Context, method: str, url: str, request: object) -> None:
         self._silence = RequestSilence(method, url, request)
-        self._token = context.attach(Context(context.get_current(), **{HTTP: self._silence}))
+        self._token = enter(Context(around, **{HTTP: self._silence}))
 
     def finish(self, _response: Any, _error: BaseException | None) -> None:
         """Restore the context, unless a coroutine that was abandoned ends in somebody else's."""
-        if context.get_current().get(HTTP) is self._silence:
-            context.detach(self._token)
+        if now().get(HTTP) is self._silence:
+            leave(self._token)
         self._silence.end()

@@ -17,9 +17,11 @@ from otel_run.instrumentors import http_chain
 from otel_run.instrumentors.http import Answer, HttpClient
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Patch
+from otel_run.tracing.entering import now
+from otel_run.tracing.tracer import is_dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from opentelemetry.trace import Tracer
 
@@ -29,6 +31,8 @@ UNIT = "instrumentor requests"
 
 # We hold every class that we patch; a program that makes its adapter's class anew for each request must not grow.
 MOST_SENDERS = 64
+
+_NO_ADAPTERS: Mapping[str, object] = {}
 
 # urllib3 keeps the version as http.client does.
 _VERSIONS = {9: "0.9", 10: "1.0", 11: "1.1", 20: "2", 30: "3"}
@@ -45,9 +49,10 @@ class RequestsInstrumentor(Instrumentor):
         from urllib3 import connectionpool, response
 
         client = HttpClient(tracer, settings.current().excluded_urls_of("requests"), _read)
-        begin = _begin_by(client, adapters.HTTPAdapter)
+        own = adapters.HTTPAdapter
+        begin = _begin_by(client, own)
         looked_at: weakref.WeakSet[type] = weakref.WeakSet()
-        senders: set[type] = {adapters.HTTPAdapter}
+        senders: set[type] = {own}
 
         def look_at(kind: type) -> None:
             looked_at.add(kind)
@@ -62,16 +67,18 @@ class RequestsInstrumentor(Instrumentor):
         def begin_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
             session = args[0]
             # At every call, so that a session made, or an adapter mounted, before us is seen too.
-            for adapter in tuple(getattr(session, "adapters", {}).values()):
-                if type(adapter) is not adapters.HTTPAdapter and type(adapter) not in looked_at:
+            for adapter in list(getattr(session, "adapters", _NO_ADAPTERS).values()):
+                if type(adapter) is not own and type(adapter) not in looked_at:
                     look_at(type(adapter))
+            if is_dropped(tracer, now()):
+                return None
             streams = kwargs["stream"] if "stream" in kwargs else getattr(session, "stream", False)
             return http_chain.begin(args[1] if len(args) > 1 else kwargs.get("request"), reads_body=not streams)
 
         return [
             Patch(UNIT, sessions.Session, "send", begin_call, takes="request"),
             Patch(UNIT, models.PreparedRequest, "copy", _begin_copy),
-            Patch(UNIT, adapters.HTTPAdapter, "send", begin, takes="request"),
+            Patch(UNIT, own, "send", begin, takes="request"),
             Patch(UNIT, connectionpool.HTTPConnectionPool, "_make_request", _begin_attempt, takes="conn method url"),
             Patch(UNIT, response.HTTPResponse, "stream", _begin_body),
         ]
@@ -83,12 +90,16 @@ def _begin_by(client: HttpClient, own: type) -> Begin:
         method, url = getattr(request, "method", None), getattr(request, "url", None)
         if not isinstance(method, str) or not isinstance(url, str):
             return None  # not a prepared request: requests will say so
+        headers = getattr(request, "headers", None)
+        around = now()
+        if client.lets_pass(around, url, headers):
+            return None
         # An adapter that is used without a session: what urllib3 sends again must find the first.
         # So must what a hook sends by one, in the middle of a call that it is no part of.
         close = http_chain.begin(request, reads_body=False)
         exchange = None
         try:
-            exchange = client.begin(method, url, getattr(request, "headers", None), request)
+            exchange = client.begin(method, url, headers, request, around)
         finally:
             if exchange is None and close is not None:
                 close(None, None)
@@ -120,10 +131,9 @@ def _begin_attempt(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | No
     chain = http_chain.current()
     exchange = chain.exchange if chain is not None else None
     # None: urllib3 is used by somebody else, in the middle of a call of requests or without one.
-    if exchange is None or not exchange.is_on_its_way:
+    if exchange is None or not exchange.begin_attempt(kwargs.get("headers")):
         return None
     connection = args[1] if len(args) > 1 else kwargs.get("conn")
-    exchange.begin_attempt(kwargs.get("headers"))
 
     def finish(response: Any, error: BaseException | None) -> None:
         exchange.end_attempt(response, error, _peer(connection, response) if exchange.is_recording else None)

@@ -76,7 +76,12 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _USERINFO.sub(_without_userinfo, text)
-    return _mask_parameters(text, _is_or_holds_secret) if "=" in text else text
+    if "=" in text:
+        for name, value in _PARAMETER.findall(text):
+            # Most are harmless, which is seen without taking the text apart.
+            if _kind_of(name) or "%" in value or "=" in value:
+                return _mask_parameters(text, _is_or_holds_secret)
+    return text
 
 
 def _without_userinfo(found: re.Match[str]) -> str:
