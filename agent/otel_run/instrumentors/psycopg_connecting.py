@@ -17,6 +17,8 @@ from otel_run.instrumentors.notes import Notes
 from otel_run.patching.wrap import Patch
 from otel_run.tracing import waiting
 from otel_run.tracing.call import is_cancellation, is_suppressed
+from otel_run.tracing.entering import now
+from otel_run.tracing.tracer import is_dropped
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -42,10 +44,12 @@ class Databases:
     def of(self, connection: Any) -> sql.Database:
         """Return the database of an open `connection`."""
         found = self._found.get(connection)
-        if found is not None and (found[1] is None or found[1] == connection.pgconn.parameter_status(_SEARCH_PATH)):
+        if found is not None and found[1] is None:
+            return found[0]
+        path = connection.pgconn.parameter_status(_SEARCH_PATH)
+        if found is not None and found[1] == path:
             return found[0]
         info = connection.info
-        path = connection.pgconn.parameter_status(_SEARCH_PATH)
         schema = (
             sql_schema.of_path(path.decode("utf-8", "replace")) if path is not None else sql_schema.of_options(info)
         )
@@ -65,7 +69,8 @@ class Connecting:
 
     def connect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         """Take the time."""
-        if is_suppressed(sql.INSIDE_POOL):
+        around = now()
+        if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
             return None
         began = time.time_ns()
 

@@ -15,7 +15,9 @@ from opentelemetry.trace import SpanKind
 from otel_run.instrumentors import sql
 from otel_run.patching.wrap import Patch
 from otel_run.tracing import waiting
+from otel_run.tracing.entering import now
 from otel_run.tracing.silence import Silence
+from otel_run.tracing.tracer import is_dropped
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -52,7 +54,9 @@ class _Watch:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def wait(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
+    def wait(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+        if is_dropped(self._tracer, now()):
+            return None
         pool = args[0]
         silence = Silence(sql.INSIDE_POOL)
         began = time.time_ns()
@@ -68,8 +72,8 @@ class _Watch:
 
         return finish
 
-    def hush(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish:
-        return Silence(sql.INSIDE_POOL)
+    def hush(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
+        return None if is_dropped(self._tracer, now()) else Silence(sql.INSIDE_POOL)
 
     def hush_forever(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
         # The context of the worker's own thread or task, which ends with it: there is nothing to go back to.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from otel_run import settings
@@ -10,12 +11,19 @@ from otel_run.masking.redis import text, text_of_pipeline
 from otel_run.masking.redis_commands import READS, STORED, split, text_of
 from otel_run.masking.redis_error import told
 from otel_run.tracing.call import Call, is_suppressed
+from otel_run.tracing.entering import now
+from otel_run.tracing.tracer import is_dropped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
     from otel_run.masking.redis_commands import Command
     from otel_run.patching.wrap import Finish
+
+    Commands = Sequence[tuple[str, Command]]
 
 # Set while a span of ours is open: scripts that a pipeline loads, the masters that Sentinel is asked for and
 # the slots of a cluster belong to the call that needs them. Not EVERYTHING, which would also hide the HTTP
@@ -24,103 +32,121 @@ _INSIDE = "otel_run.redis"
 
 
 class Observer:
-    """Starts the span of a call and ends it."""
+    """Starts the span of a call; the call itself ends it."""
 
     def __init__(self, tracer: Tracer) -> None:
         current = settings.current()
         self.tracer = tracer
-        self._old_names = "database/dup" in current.semconv_opt_in
-        self._masks_keys = current.redis_keys == "mask"
-        self._masks_errors = current.masks()
+        self.old_names = "database/dup" in current.semconv_opt_in
+        self.masks_keys = current.redis_keys == "mask"
+        self.masks_errors = current.masks()
         # Classes of which a script is only queued.
         self.pipelines: tuple[type, ...] = ()
 
     def command(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
         """Begin the span of one command."""
-        if len(args) < 2 or is_suppressed(_INSIDE):
+        around = now()
+        if is_dropped(self.tracer, around) or len(args) < 2 or is_suppressed(_INSIDE, around):
             return None
-        name, rest = split(args[1:])
-        return self._begin(args[0], name, text(name, rest, self._masks_keys), [(name, rest)])
+        name, rest = command = split(args[1:])
+        return self._begin(args[0], around, name, text(name, rest, self.masks_keys), (command,))
 
     def script(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
         """Begin the span of a registered script, which also loads it where the server has lost it."""
+        around = now()
+        if is_dropped(self.tracer, around) or is_suppressed(_INSIDE, around):
+            return None
         given = dict(zip(("script", "keys", "args", "client"), args, strict=False)) | kwargs
         script, client = args[0], given.get("client")
         if client is None:
             client = script.registered_client
-        if isinstance(client, self.pipelines) or is_suppressed(_INSIDE):
+        if isinstance(client, self.pipelines):
             return None
         # What can be read only once is the library's.
         keys, values = (part if isinstance(part, (list, tuple)) else () for part in map(given.get, ("keys", "args")))
         command: Command = (script.sha, len(keys), *keys, *values)
-        return self._begin(client, "EVALSHA", text("EVALSHA", command, self._masks_keys), [("EVALSHA", command)])
+        query = text("EVALSHA", command, self.masks_keys)
+        return self._begin(client, around, "EVALSHA", query, (("EVALSHA", command),))
 
     def pipeline(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
         """Begin the span of a pipeline or transaction; an empty one talks to nobody."""
+        around = now()
+        if is_dropped(self.tracer, around) or is_suppressed(_INSIDE, around):
+            return None
         pipe = args[0]
         commands = [split(command) for command in _queued(pipe)]
-        if not (commands or getattr(pipe, "watching", False)) or is_suppressed(_INSIDE):
+        if not (commands or getattr(pipe, "watching", False)):
             return None
         names = {name for name, _ in commands}
         operation = " ".join(["MULTI" if _is_transaction(pipe) else "PIPELINE", *(names if len(names) == 1 else ())])
         # A single operation is no batch, say the conventions.
         size = {} if len(commands) == 1 else {"db.operation.batch.size": len(commands)}
-        return self._begin(pipe, operation, text_of_pipeline(commands, self._masks_keys), commands, size)
+        return self._begin(pipe, around, operation, text_of_pipeline(commands, self.masks_keys), commands, size)
 
     def _begin(
         self,
         client: Any,
+        around: Context,
         operation: str,
         query: str,
-        commands: list[tuple[str, Command]],
+        commands: Commands,
         more: dict[str, Any] | None = None,
     ) -> Finish:
-        attributes: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": operation}
-        is_known = _describe(client, attributes)
+        found, is_known = _target_of(client)
+        attributes: dict[str, Any] = {**found, "db.operation.name": operation}
         if more:
             attributes.update(more)
         if query:
             attributes["db.query.text"] = query
         if operation in STORED and commands[0][1]:
             attributes["db.stored_procedure.name"] = text_of(commands[0][1][0])
-        if self._old_names:
+        if self.old_names:
             attributes.update(_old_names(attributes))
-        call = Call(self.tracer, operation, attributes, suppress=_INSIDE)
-        nodes = None if is_known else Nodes().begin()
+        call = _RedisCall(self.tracer, operation, attributes, _INSIDE, parent=around)
+        call.observer, call.operation, call.commands = self, operation, commands
+        call.nodes = None if is_known else Nodes(more is not None).begin()
+        return call
 
-        def finish(result: Any, error: BaseException | None) -> None:
-            if nodes is not None:
-                nodes.end()
-            message = None
-            try:
-                if not call.span.is_recording():
-                    return
-                if nodes is not None:
-                    self._tell_server(call, client, nodes.answer(is_pipeline=more is not None))
-                if error is not None:
-                    message = self._tell_error(call, error, commands)
-                elif operation in READS:
-                    call.span.set_attribute("db.response.returned_rows", 0 if _is_miss(result) else 1)
-            finally:
-                call.end(error, message)
 
-        return finish
+class _RedisCall(Call):
+    """A call of redis-py's, which is also what ends it."""
 
-    def _tell_server(self, call: Call, client: Any, found: tuple[Any, Any] | None) -> None:
-        server: dict[str, Any] = {}
+    __slots__ = ("commands", "nodes", "observer", "operation")
+
+    commands: Commands
+    nodes: Nodes | None
+    observer: Observer
+    operation: str
+
+    def __call__(self, result: Any, error: BaseException | None) -> None:
+        """End the span, with what came of the call."""
+        message = None
+        try:
+            if self.nodes is not None:
+                self._tell_server(self.nodes)
+            if error is not None:
+                message = self._tell_error(error)
+            elif self.operation in READS:
+                self.span.set_attribute("db.response.returned_rows", 0 if _is_miss(result) else 1)
+        finally:
+            self.end(error, message)
+
+    def _tell_server(self, nodes: Nodes) -> None:
+        nodes.end()
+        found = nodes.answer() if self.span.is_recording() else None
         if found is not None:
             server = {"server.address": found[0], "server.port": found[1]}
-        else:
-            _describe(client, server)
-        if self._old_names:
-            server |= _old_names(server)
-        call.span.set_attributes({name: value for name, value in server.items() if value is not None})
+            if self.observer.old_names:
+                server |= _old_names(server)
+            self.span.set_attributes({name: value for name, value in server.items() if value is not None})
 
-    def _tell_error(self, call: Call, error: BaseException, commands: list[tuple[str, Command]]) -> str | None:
-        code, message = told(error, commands, self._masks_keys)
+    def _tell_error(self, error: BaseException) -> str | None:
+        if not self.span.is_recording():
+            return None
+        code, message = told(error, self.commands, self.observer.masks_keys)
         if code:
-            call.span.set_attribute("db.response.status_code", code)
-        return message if self._masks_errors else str(error)
+            self.span.set_attribute("db.response.status_code", code)
+        return message if self.observer.masks_errors else str(error)
 
 
 def _queued(pipe: Any) -> list[Command]:
@@ -147,18 +173,31 @@ def _is_miss(result: object) -> bool:
     return result is None or (type(result) in (dict, list, set) and not result)
 
 
-def _describe(client: Any, attributes: dict[str, Any]) -> bool:
-    """Add the database and the server; return whether the server is known before the call."""
+def _target_of(client: Any) -> tuple[dict[str, Any], bool]:
+    """Return the attributes of the database and the server, and whether the server is known before the call."""
     pool = getattr(client, "connection_pool", None)
     given = getattr(pool, "connection_kwargs", None)
     if given is None:
-        attributes["db.namespace"] = "0"  # a cluster has no other
-        return False
-    attributes["db.namespace"] = str(given.get("db") or 0)
+        return _target("0"), False  # a cluster has no other
+    namespace = given.get("db") or 0
     if hasattr(pool, "sentinel_manager"):
-        return False
-    locate(given, attributes)
-    return True
+        return _target(namespace), False
+    if "path" in given:
+        return _target(namespace, given["path"]), True
+    return _target(namespace, None, given.get("host"), given.get("port"), True), True
+
+
+# A pool may be told to go elsewhere at any time, so what is remembered is not its server but the answer.
+@functools.lru_cache(maxsize=256)
+def _target(
+    namespace: object, path: object = None, host: object = None, port: Any = None, is_host: bool = False
+) -> dict[str, Any]:
+    target: dict[str, Any] = {"db.system.name": "redis", "db.namespace": str(namespace)}
+    if path is not None:
+        locate({"path": path}, target)
+    elif is_host:
+        locate({"host": host, "port": port}, target)
+    return target
 
 
 def locate(given: dict[str, Any], attributes: dict[str, Any]) -> None:

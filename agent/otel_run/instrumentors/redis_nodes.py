@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 class Nodes:
     """The nodes that one call has been in touch with; listens from `begin` to `end`."""
 
-    __slots__ = ("_around", "answered", "asked")
+    __slots__ = ("_around", "_is_pipeline", "answered", "asked")
 
-    def __init__(self) -> None:
+    def __init__(self, is_pipeline: bool = False) -> None:
+        self._is_pipeline = is_pipeline
         self.asked: list[Address] = []
         self.answered: list[Address] = []
 
@@ -41,9 +42,9 @@ class Nodes:
         # Not by a token: it would raise where a generator or a task is ended in another context.
         _listening.set(self._around)
 
-    def answer(self, is_pipeline: bool) -> Address | None:
+    def answer(self) -> Address | None:
         """Return the one that answered; of a pipeline only if no other was asked, since each may have had a part."""
-        nodes = set(self.asked if is_pipeline else self.answered or self.asked)
+        nodes = set(self.asked if self._is_pipeline else self.answered or self.asked)
         return nodes.pop() if len(nodes) == 1 else None
 
 

@@ -69,8 +69,8 @@ class Database:
         return str(attributes.get("db.query.summary") or self.system), attributes
 
     def describe_call(self, operation: str) -> tuple[str, Attributes]:
-        """Return name and attributes for a driver's own `operation` (COMMIT), whose text is not known."""
-        return operation, self._operation(operation, operation, None)
+        """Return name and attributes for a driver's own `operation` (COMMIT) of unknown text; change neither."""
+        return _remembered_call(self, operation)
 
     def _operation(self, summary: str, operation: str, batch: int | None) -> Attributes:
         attributes = dict(self.attributes)
@@ -98,6 +98,11 @@ def database(
 def _remembered(to: Database, text: str) -> tuple[str, Attributes]:
     # A repeated statement, which nearly all are, costs one look-up, sampled or not.
     return to._describe(_as_told(sql_text.read(text, to.system), text))
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered_call(to: Database, operation: str) -> tuple[str, Attributes]:
+    return operation, to._operation(operation, operation, None)
 
 
 def _as_told(statement: sql_text.Statement, text: str) -> sql_text.Statement:

@@ -17,8 +17,6 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as current_context
-
 from otel_run import report
 from otel_run.instrumentors import sql, sqlalchemy_aiosqlite
 from otel_run.instrumentors.sqlalchemy_database import Databases, is_silent
@@ -26,10 +24,13 @@ from otel_run.instrumentors.sqlalchemy_pool import Pools
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import DoesNotFit, Patch
 from otel_run.tracing.call import EVERYTHING, Call, is_suppressed
+from otel_run.tracing.entering import now
+from otel_run.tracing.tracer import is_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
     from otel_run.patching.wrap import Begin, Finish
@@ -136,7 +137,16 @@ def _below(cls: type) -> Iterator[type]:
         yield from _below(subclass)
 
 
-class _Statement(Call):
+class _Ending(Call):
+    """A call that is also what ends it."""
+
+    __slots__ = ()
+
+    def __call__(self, _result: Any, error: BaseException | None) -> None:
+        sql.end(self, error)
+
+
+class _Statement(_Ending):
     """The call of one statement, of which what is below may say that it begins with a BEGIN."""
 
     __slots__ = ("database",)
@@ -164,36 +174,45 @@ class _Watch:
     # The arguments of the first: (dialect, cursor, statement, parameters, context).
 
     def _execute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return self._run(args, kwargs, _argument(args, kwargs, 4, "context"))
+        around = now()
+        if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
+            return None
+        return self._run(args, kwargs, around, _argument(args, kwargs, 4, "context"))
 
     def _executemany(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+        around = now()
+        if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
+            return None
         sets = _argument(args, kwargs, 3, "parameters")
         batch = len(sets) if hasattr(sets, "__len__") else None
-        return self._run(args, kwargs, _argument(args, kwargs, 4, "context"), batch)
+        return self._run(args, kwargs, around, _argument(args, kwargs, 4, "context"), batch)
 
     def _execute_no_params(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
-        return self._run(args, kwargs, _argument(args, kwargs, 3, "context"))
+        around = now()
+        if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
+            return None
+        return self._run(args, kwargs, around, _argument(args, kwargs, 3, "context"))
 
     def _run(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any, batch: int | None = None
-    ) -> Finish | None:
-        if is_suppressed(sql.INSIDE_POOL):
-            return None
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], around: Context, context: Any, batch: int | None = None
+    ) -> _Statement:
         database = self._databases.of(args[0], context)
         name, attributes = database.describe(_argument(args, kwargs, 2, "statement"), batch)
-        call = _Statement(self._tracer, name, attributes, suppress=EVERYTHING, entry=sql.STATEMENT)
+        call = _Statement(self._tracer, name, attributes, EVERYTHING, entry=sql.STATEMENT, parent=around)
         call.database = database
-        return lambda _result, error: sql.end(call, error)
+        return call
 
     def _ending(self, command: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Finish | None]:
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finish | None:
+            around = now()
+            if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
+                return None
             # Dialects call their argument what they like.
             connection = args[1] if len(args) > 1 else next(iter(kwargs.values()), None)
-            if is_suppressed(sql.INSIDE_POOL) or is_silent(command, connection):
+            if is_silent(command, connection):
                 return None
-            name, attributes = self._databases.of(args[0]).describe_call(command)
-            call = Call(self._tracer, name, attributes, suppress=EVERYTHING)
-            return lambda _result, error: sql.end(call, error)
+            name, attributes = self._databases.of_connection(args[0], connection).describe_call(command)
+            return _Ending(self._tracer, name, attributes, EVERYTHING, parent=around)
 
         return begin
 
@@ -204,7 +223,7 @@ class _Watch:
         pg8000 send theirs unseen: below Python the one, in code that has had many shapes the other. SQLite's
         goes to no server.
         """
-        call = current_context.get_value(sql.STATEMENT)
+        call = now().get(sql.STATEMENT)
         if not isinstance(call, _Statement) or getattr(args[0], "isolation_level", None) == "autocommit":
             return None
         name, attributes = call.database.describe_call("BEGIN")

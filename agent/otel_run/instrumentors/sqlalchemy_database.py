@@ -48,6 +48,11 @@ class Databases:
         connection = context.root_connection
         return self.connected(dialect, connection.connection, connection.engine.url)
 
+    def of_connection(self, dialect: Any, connection: Any) -> sql.Database:
+        """Return the database of `dialect`, whose `connection` may be the first that is told of."""
+        found = self._found.get(dialect)
+        return self.connected(dialect, connection) if found is None else found
+
     def connected(self, dialect: Any, connection: Any, url: Any = None) -> sql.Database:
         """Return the database of `dialect`, that `connection` leads to; it is remembered if the URL is known."""
         if url is None:
@@ -104,8 +109,9 @@ def is_silent(command: str, connection: Any) -> bool:
     if name:
         found = getattr(driver, name, True)
         return command not in always and not (found() if callable(found) else found)
-    # psycopg, psycopg2
-    return bool(getattr(getattr(driver, "info", None), "transaction_status", None) == 0)
+    # psycopg, whose `info` is made anew for each look; psycopg2.
+    found = getattr(driver, "pgconn", None) or getattr(driver, "info", None)
+    return bool(getattr(found, "transaction_status", None) == 0)
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,7 +15,9 @@ from opentelemetry.trace import SpanKind
 
 from otel_run.instrumentors import sql
 from otel_run.tracing.call import EVERYTHING, is_suppressed
+from otel_run.tracing.entering import now
 from otel_run.tracing.silence import Silence
+from otel_run.tracing.tracer import is_dropped
 from otel_run.tracing.waiting import tell
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class Pools:
 
     def ping(self, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
         """Watch `Dialect.do_ping`, which asks the driver without the rest of SQLAlchemy."""
-        if is_suppressed(sql.INSIDE_POOL):
+        around = now()
+        if is_dropped(self._tracer, around) or is_suppressed(sql.INSIDE_POOL, around):
             return None
         dialect, began = args[0], time.time_ns()
         silence = Silence(EVERYTHING)
