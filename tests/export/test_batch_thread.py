@@ -135,6 +135,39 @@ def test_while_a_batch_is_packed_others_run_unless_somebody_waits_for_it(somebod
     assert len({*at}) > 10 if not somebody_waits else len({*at}) < 5
 
 
+@pytest.mark.usefixtures("only_who_gives_way")
+def test_beside_threads_that_compute_without_pause_a_batch_does_not_give_way_again_and_again() -> None:
+    sender, turns, at = Kept(), [0], list[int]()
+
+    def look(span: ReadableSpan) -> ReadableSpan:
+        at.append(turns[0])
+        return _spin(span)
+
+    processor = BatchProcessor("test", lambda: sender, 1000, 10, 1000, 200, 2, look)
+    done = threading.Event()
+
+    def compute() -> None:
+        while not done.is_set():
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                pass
+            turns[0] += 1
+            time.sleep(0.0001)
+
+    worker = threading.Thread(target=compute)
+    worker.start()
+    for _ in range(200):
+        processor.on_end(_span())
+    end = time.monotonic() + 20
+    while not sender.sent and time.monotonic() < end:
+        time.sleep(0.01)
+    done.set()
+    worker.join()
+    # 40 ms of work: dozens of slices, or a few until one was answered so late.
+    assert len(at) == 200
+    assert len({*at}) < 10
+
+
 def test_what_is_tried_again_is_packed_once_and_its_spans_are_let_go() -> None:
     sender = Kept(Outcome(False, "busy", retry=True), DELIVERED)
     processor = BatchProcessor("test", lambda: sender, 1000, 10, 1000, 200, 2, lambda span: span)

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import socket
+import threading
 import time
 import warnings
 from typing import TYPE_CHECKING
@@ -239,6 +240,47 @@ def test_a_descriptor_that_is_somebody_elses_by_now_gets_no_byte_and_is_not_clos
             ours.close()
             gc.collect()
     assert _bodies(server) == [[b"one"], [b"two", b"three"]]
+
+
+@pytest.mark.parametrize("waits_for", ["room", "an answer"])
+def test_a_descriptor_that_becomes_somebody_elses_while_we_wait_is_left_alone(waits_for: str) -> None:
+    taken = threading.Event()
+
+    def wait(server: Scripted, opened: socket.socket) -> None:
+        if waits_for == "an answer":
+            server.read(opened)
+        taken.wait(20)
+        if waits_for == "room":
+            server.read(opened)
+        opened.sendall(OK)
+
+    body = b"b" * (30_000_000 if waits_for == "room" else 3)
+    with scripted(wait) as server, connection(server) as ours:
+        theirs, other = socket.socketpair()
+        failures: list[OSError] = []
+
+        def post() -> None:
+            try:
+                ours.post(body, 10)
+            except OSError as error:
+                failures.append(error)
+
+        poster = threading.Thread(target=post)
+        poster.start()
+        time.sleep(0.5)  # by then it waits
+        assert ours._open is not None
+        number = ours._open._socket.fileno()
+        other.sendall(b"for them")
+        os.dup2(theirs.fileno(), number)
+        taken.set()
+        poster.join(20)
+        assert os.path.sameopenfile(number, theirs.fileno())
+        os.close(number)
+        assert [str(failure) for failure in failures] == ["no HTTP answer: the program has closed its descriptor"]
+        assert theirs.recv(100) == b"for them"
+        theirs.close()
+        assert other.recv(100) == b""
+        other.close()
 
 
 def test_a_connection_that_was_idle_for_long_is_closed() -> None:

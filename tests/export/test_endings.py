@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def start_while_told_to_end(*args):
 
 def start_often():
     for number in range(1, 201):
-        thread.start(lambda: None)
+        thread.start(lambda: None, {}, lambda: None)
         pause = threading.Event()
         for _ in range(1000):
             if taken == number:
@@ -145,3 +146,71 @@ while True:
 def test_a_signal_that_comes_while_our_thread_is_started_is_not_lost_to_the_main_thread(traced: Traced) -> None:
     run = traced(TOLD_TO_END)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", ""), run
+
+
+INTERRUPTED = """
+import signal, time
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, TraceFlags
+from otel_run.export.batch import BatchProcessor
+
+class Late(BaseException): pass
+def late(*_): raise Late
+signal.signal(signal.SIGALRM, late)
+
+class Sender:
+    destination = ""
+    def pack(self, spans): return list(spans)
+    def send(self, spans, timeout):
+        from otel_run.export.sender import DELIVERED
+        return DELIVERED
+    def rest(self): pass
+    close = rest
+
+span = ReadableSpan("a span", context=SpanContext(1, 2, False, TraceFlags(1)))
+interrupted, blocked, stuck = 0, 0, 0
+for number in range(300):
+    processor = BatchProcessor("test", Sender, 1000, 10, 1000, 200, 2, lambda span: span)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.000003 + number % 60 / 1000000)
+        processor.on_end(span)
+        for _ in range(1000000): pass
+    except Late:
+        interrupted += 1
+    blocked += bool(signal.pthread_sigmask(signal.SIG_SETMASK, ()))
+    processor.on_end(span)
+    stuck += not processor.force_flush(10000)
+    processor._rest()
+print(interrupted, blocked, stuck)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
+def test_a_signals_handler_that_raises_while_our_thread_is_started_blocks_no_signal_and_stops_no_export(
+    tmp_path: Path,
+) -> None:
+    done = run([sys.executable, "-c", INTERRUPTED], tmp_path)
+    assert (done.stdout, done.stderr) == ("300 0 0\n", "")
+
+
+FORKS_AT_ONCE = """
+import os, threading, time
+from otel_run.export import thread
+thread._PATIENCE = 0.05
+thread.before_forks(lambda: time.sleep(0.3))
+statuses = []
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(not thread.gate.acquire(blocking=False))
+    statuses.append(os.waitpid(child, 0)[1])
+threads = [threading.Thread(target=fork) for _ in range(3)]
+for one in threads: one.start()
+for one in threads: one.join()
+print(statuses, thread.gate.acquire(blocking=False))
+"""
+
+
+def test_forks_at_once_that_have_waited_in_vain_leave_the_gate_open(tmp_path: Path) -> None:
+    done = run([sys.executable, "-W", "ignore", "-c", FORKS_AT_ONCE], tmp_path)
+    assert (done.stdout, done.stderr) == ("[0, 0, 0] True\n", "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
@@ -80,10 +80,8 @@ class BatchProcessor(SpanProcessor):
         # Its put() may interrupt itself: a span can end in a signal handler or in a destructor, where any
         # lock of Python's could be held already.
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
-        # Held for as long as there is a thread, so that two spans can't start two.
-        self._token = thread.native("allocate_lock")()
-        # The same as a plain flag: what on_end asks after each append.
-        self._is_running = False
+        # Filled for as long as there is a thread, so that two spans can't start two.
+        self._place: dict[str, Any] = {}
         # That the thread need not be called: it is at work, has been called, or waits for its receiver.
         self._is_called = False
         self._is_busy = False
@@ -115,7 +113,7 @@ class BatchProcessor(SpanProcessor):
             return
         queue.append(span)
         # After the append: a thread that ends looks at the queue once more after it has said so.
-        if not self._is_running:
+        if not self._place:
             contained(self._unit, self._ensure_thread)
         if size + 1 >= self._batch_size and not self._is_called:
             self._is_called = True
@@ -131,13 +129,10 @@ class BatchProcessor(SpanProcessor):
         return len(self._queue) + self._delivery.held
 
     def _ensure_thread(self) -> bool:
-        if self._token.acquire(False):
-            self._is_running = True
-            if not thread.start(self._run):
-                # The interpreter is shutting down: what is queued goes out with the flush at exit.
-                self._is_running = False
-                self._token.release()
-        return bool(self._token.locked())
+        # There is none while the interpreter shuts down: what is queued goes out with the flush at exit.
+        if not self._place:
+            thread.start(self._run, self._place, self._place.clear)
+        return bool(self._place)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Have everything delivered; return whether it was, within the time."""
@@ -174,7 +169,7 @@ class BatchProcessor(SpanProcessor):
 
     def _rest(self) -> None:
         """End the thread before a fork, if it has nothing to do: Python 3.12 warns of forks beside threads."""
-        if self._pid == _getpid() and self._token.locked() and not self._is_busy and not self._waiting():
+        if self._pid == _getpid() and self._place and not self._is_busy and not self._waiting():
             rest = Rest(time.monotonic() + _MOMENT)
             self._wishes.put(rest)
             rest.wait()
@@ -183,7 +178,7 @@ class BatchProcessor(SpanProcessor):
     # The thread's side.
 
     def _run(self) -> None:
-        token = self._token
+        place = self._place
         self._thread_id = thread.native("get_native_id")()
         wish: Wish | None = None
         try:
@@ -201,12 +196,11 @@ class BatchProcessor(SpanProcessor):
                 if wish is not None:
                     wish.fulfil()
         finally:
-            self._is_running = False
-            token.release()
+            place.clear()
             if wish is not None:
                 wish.fulfil()
-            if self._waiting():
-                self._ensure_thread()  # a span came between the wish for rest and the end
+            if self._waiting() or not self._wishes.empty():
+                self._ensure_thread()  # a span or a wish came between the wish for rest and the end
 
     def _send_all(self, wish: Wish | None) -> None:
         if contained(self._unit, self._delivery.send_all, wish):

@@ -101,17 +101,16 @@ class Connection:
                 raise OSError(f"the proxy {host}:{port}: {error.strerror or error}") from error
             raise
         if not self._secure:
-            return stream.Stream(opened)
+            return opened
         if self._proxy is not None:
-            self._tunnel(stream.Stream(opened), self._proxy, deadline)
-        return self._wrap(opened, self._tls, _ascii(self._host), deadline)
+            self._tunnel(opened, self._proxy)
+        return self._wrap(opened, self._tls, _ascii(self._host))
 
-    def _tunnel(self, plain: Stream, proxy: SplitResult, deadline: float) -> None:
+    def _tunnel(self, plain: Stream, proxy: SplitResult) -> None:
         """Have the proxy connect us; raise OSError, after closing, if it does not."""
         host = _ascii(self._host)
         target = f"{f'[{host}]' if ':' in host else host}:{self._port}"
         headers = {"host": target, **_authorization("proxy-authorization", proxy)}
-        plain.deadline = deadline
         try:
             answer = exchange(plain, head("CONNECT", target, headers), has_body=False)
         except OSError as error:

@@ -2,6 +2,8 @@
 
 Python runs one thread at a time, and one that computes is asked to make room only every 5 ms. So packing goes in
 slices of half a millisecond: a request whose answer has come meanwhile waits for one slice, not for a whole batch.
+Where threads compute without pause, though, whoever makes room gets the next turn after tens of milliseconds, in
+which the queue would overflow. There it is packed in one go, as far as Python lets it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 _SLICE = 0.0005  # seconds of work
 _PAUSE = 0.0005  # seconds, in which whoever waits for the interpreter gets it
-_NEARLY_FULL = 0.75
+_LONG_PAUSE = 0.005  # seconds; it took others that long to give it back
+_FILLING = 0.25  # of the queue
 
 
 class Delivery:
@@ -54,7 +57,7 @@ class Delivery:
         self._is_at_leisure = is_at_leisure
         self._timeout = timeout
         self._batch_size = batch_size
-        self._many = int(queue_size * _NEARLY_FULL)
+        self._many = int(queue_size * _FILLING)
         # Spans that were taken from the queue and have not been delivered; packed, their bytes are all that is left.
         self.held = 0
         self._parcel: Any = None
@@ -150,11 +153,13 @@ class Delivery:
         began = time.monotonic()
         for span in spans:
             yield self._redact(span)
-            if in_slices and time.monotonic() - began > _SLICE:
-                # Whoever waits for us, the exit above all, shall not wait longer; nor shall the queue overflow.
-                if self._is_at_leisure() and len(self._queue) < self._many:
-                    self._never.acquire(timeout=_PAUSE)
-                began = time.monotonic()
+            if not in_slices or (now := time.monotonic()) - began < _SLICE:
+                continue
+            # Whoever waits for us, the exit above all, shall not wait longer; nor shall the queue overflow.
+            if self._is_at_leisure() and len(self._queue) < self._many:
+                self._never.acquire(timeout=_PAUSE)
+            began = time.monotonic()
+            in_slices = began - now < _LONG_PAUSE
 
     def _lose(self) -> None:
         self._state.lose(self.held)

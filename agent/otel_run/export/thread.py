@@ -20,11 +20,6 @@ from otel_run.boundary import contained
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Held while our thread, or the one that wakes the agent, imports. A child that is forked then would inherit
-# the import locks of a thread that it does not have, and hang in its first import of the same modules.
-gate = _thread.allocate_lock()
-_PATIENCE = 2.0  # seconds that a fork waits for it
-_holds_gate = False
 # Seconds for another thread to take a signal; a main thread that blocks it, too, never will.
 _HANDING_OVER = 0.05
 
@@ -38,21 +33,60 @@ def native(name: str) -> Any:
     return monkey.get_original("_thread", name) if monkey is not None else getattr(_thread, name)
 
 
-def start(run: Callable[[], None]) -> bool:
-    """Start `run` in a thread; return False if the interpreter starts none any more."""
+def _new_gate() -> Any:
+    return native("RLock")()
+
+
+# Held while our thread, or the one that wakes the agent, imports. A child that is forked then would inherit
+# the import locks of a thread that it does not have, and hang in its first import of the same modules.
+gate = _new_gate()
+_PATIENCE = 2.0  # seconds that a fork waits for it
+
+
+def start(run: Callable[[], None], place: dict[str, Any], give_up: Callable[[], None]) -> None:
+    """Fill `place` and start `run` in a thread, unless it is filled; if no thread starts, call `give_up()`.
+
+    A handler of the program's for a signal may raise between any two steps in here; then, too, either `run` or
+    `give_up` is called. So `place` is no lock: who has filled it can be seen.
+    """
+    turn = native("allocate_lock")()
+
+    def run_in_turn() -> None:
+        if turn.acquire(False):
+            run()
+
+    is_started = False
+    try:
+        if place.setdefault("turn", turn) is turn:
+            is_started = _start_without_signals(run_in_turn)
+    finally:
+        if not is_started and turn in place.values() and turn.acquire(False):
+            give_up()
+
+
+def _start_without_signals(run: Callable[[], None]) -> bool:
     # The new thread inherits the mask. With a signal open in ours, one that the program has blocked, to
     # take it by sigwait, would be delivered here and end the process.
     blocks = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()) if blocks else ()
+    # Asked for by itself: what sets the mask may raise, from a handler, when it has set it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if blocks else ()
     try:
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         native("start_new_thread")(run, ())
     except RuntimeError:
         return False
     finally:
         if blocks:
-            _leave_signals_to_others(set(before))
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _unblock(set(before))
     return True
+
+
+def _unblock(before: set[int]) -> None:
+    try:
+        _leave_signals_to_others(before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_signals_to_others(blocked: set[int]) -> None:
@@ -102,21 +136,23 @@ def after_forks(notice: Callable[[], None]) -> None:
 
 
 def _before_fork() -> None:
-    global _holds_gate
-    _holds_gate = gate.acquire(timeout=_PATIENCE)
+    gate.acquire(timeout=_PATIENCE)
     for rest in _rest_before_fork:
         rest()
 
 
 def _open_gate() -> None:
-    global _holds_gate
-    if _holds_gate:
-        _holds_gate = False
+    # Not if it was waited for in vain: then whoever has it goes on.
+    if gate._is_owned():
         gate.release()
 
 
 def _begin_child() -> None:
-    _open_gate()
+    global gate
+    if gate._is_owned():
+        gate.release()
+    else:
+        gate = _new_gate()  # whoever had it is not in this process
     for notice in _notice_in_child:
         contained("fork", notice)
 

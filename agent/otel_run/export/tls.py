@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 from otel_run.export.stream import Stream
 
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
 
 
 class SecureStream(Stream):
-    """A connected socket with TLS on it. Ends without a goodbye, as HTTP clients do: it tells nobody anything."""
+    """A stream with TLS on it. Ends without a goodbye, as HTTP clients do: it tells nobody anything."""
 
-    def __init__(self, opened: socket, context: ssl.SSLContext, host: str, deadline: float) -> None:
-        """Shake hands; raise OSError, after closing, if that fails."""
-        super().__init__(opened)
-        self.deadline = deadline
+    def __init__(self, plain: Stream, context: ssl.SSLContext, host: str) -> None:
+        """Shake hands over `plain`, within its deadline; raise OSError, after closing, if that fails."""
+        super().__init__(plain._socket, plain._identity)
+        self.deadline = plain.deadline
         self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         try:
             self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=host)
