@@ -60,7 +60,7 @@ class Fuse:
     def __init__(self, unit: str, blown: Callable[[], None]) -> None:
         """Call `blown()`, once, at the third error."""
         self.unit = unit
-        self._blown = blown
+        self._blown: Callable[[], None] | None = blown
         self._left = self.MOST
 
     def contained(self, function: Callable[..., T], *args: object) -> T | None:
@@ -86,8 +86,10 @@ class Fuse:
     def _burn(self, error: Exception) -> None:
         _tell(self.unit, error)
         self._left -= 1
-        if self._left == 0:
-            contained(self.unit, self._blown)
+        # Two threads may take the last at once, so that neither sees 0.
+        if self._left <= 0 and self._blown is not None:
+            blown, self._blown = self._blown, None
+            contained(self.unit, blown)
 
 
 def without_exit(function: Callable[..., T], *args: object) -> T:

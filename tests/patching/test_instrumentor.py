@@ -64,6 +64,33 @@ Lacking().instrument(skip_dep_check=True)
 print(Lacking().is_instrumented_by_opentelemetry)
 """
 
+MISFIT = """
+from otel_run.patching.instrumentor import Instrumentor
+from otel_run.patching.wrap import DoesNotFit
+
+class Misfit(Instrumentor):
+    library = "pytest"
+
+    def patches(self, tracer):
+        raise DoesNotFit("pytest has no engine")
+
+class Other(Instrumentor):
+    library = "pytest"
+
+    def patches(self, tracer):
+        print("applied")
+        return []
+"""
+LOADS_ALL = """
+import logging
+from opentelemetry.instrumentation.auto_instrumentation import _load
+from opentelemetry.instrumentation.distro import DefaultDistro
+logging.basicConfig(format="%(levelname)s %(message)s")
+found = _load.entry_points
+_load.entry_points = lambda group: [point for point in found(group=group) if point.module == "misfit"]
+_load._load_instrumentors(DefaultDistro())
+"""
+
 
 @pytest.mark.parametrize("command", [[], OTEL_RUN], ids=["bare", "otel-run"])
 @pytest.mark.parametrize("before", ["", "import requests", IMPORTS_OURS_FIRST])
@@ -90,3 +117,15 @@ def test_one_whose_library_is_not_installed_is_refused_as_the_loader_wishes(tmp_
     assert [lines[0], *lines[2:]] == ["no-such-library None", "False", "applied", "True"]
     assert lines[1].startswith("ERROR ")
     assert '"no-such-library"' in lines[1]
+
+
+def test_one_that_does_not_fit_stops_no_other_under_another_loader(tmp_path: Path) -> None:
+    (tmp_path / "misfit.py").write_text(MISFIT)
+    points = "[opentelemetry_instrumentor]\nfirst = misfit:Misfit\nsecond = misfit:Other\n"
+    metadata = tmp_path / "misfit-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: misfit\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(points)
+    done = run([sys.executable, "-c", LOADS_ALL], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "applied\n"), done
+    assert done.stderr.startswith("ERROR Importing of first failed, skipping it\n")

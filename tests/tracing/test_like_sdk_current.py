@@ -169,6 +169,31 @@ def test_a_block_that_is_entered_and_thrown_away_is_left_at_once() -> None:
     compare(program)
 
 
+def test_a_block_that_is_left_twice() -> None:
+    def program(side: Side) -> None:
+        block = side.tracer.start_as_current_span("span")
+        block.__enter__()
+        for _ in range(2):
+            side.note("is swallowed", bool(block.__exit__(None, None, None)))
+        side.note("outside", api.get_current_span() is api.INVALID_SPAN)
+
+    compare(program)
+
+
+def test_a_block_that_is_entered_again_leaves_nothing_current() -> None:
+    def program(side: Side) -> None:
+        # What is raised differs in its text.
+        block = side.tracer.start_as_current_span("span", record_exception=False, set_status_on_exception=False)
+        for inner in (block, side.tracer.start_as_current_span("other")):
+            try:
+                with block, inner:
+                    side.note("never", None)
+            except (AttributeError, RuntimeError):
+                side.note("refused", api.get_current_span() is api.INVALID_SPAN)
+
+    compare(program)
+
+
 def test_an_exception_with_a_broken_text() -> None:
     class Mute(Exception):
         def __str__(self) -> str:

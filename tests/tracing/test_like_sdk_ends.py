@@ -105,6 +105,13 @@ def test_it_is_one_of_theirs() -> None:
     compare(program)
 
 
+def test_it_is_of_the_class_that_programs_import_from_the_inside() -> None:
+    def program(side: Side) -> None:
+        side.note("is", isinstance(side.tracer.start_span("span"), sdk._Span))
+
+    compare(program)
+
+
 def test_a_span_cannot_be_made_by_hand() -> None:
     def program(side: Side) -> None:
         side.try_("made", lambda: sdk.Span("span", ELSEWHERE))

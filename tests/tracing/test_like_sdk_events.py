@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import Event, EventBase
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext, TraceFlags, TraceState
 
-from tracing.like_sdk import Side, compare
+from tracing.like_sdk import Recording, Side, compare
 
 GOOD = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(3), trace_state=TraceState([("a", "b")]))
 CONTEXTS = [
@@ -103,6 +103,19 @@ def test_events_of_a_kind_of_the_programs_own() -> None:
         span._add_event(Event("theirs", {"a": 1}, 6))
         side.note("names", [(event.name, event.timestamp, dict(event.attributes)) for event in span.events])
         side.try_("json", lambda: len(span.to_json()) > 0)
+
+    compare(program)
+
+
+def test_what_is_behind_events_and_links_is_there_before_the_first() -> None:
+    def program(side: Side) -> None:
+        def add(span: Any) -> None:
+            span._events.append(Event("added inside", {"a": 1}, 7))
+            side.note("links", (len(span._links), span._links.dropped))
+
+        side.provider.add_span_processor(Recording(side, "adding ", on_start=add, on_ending=add, on_end=add))
+        side.provider.add_span_processor(Recording(side, "after it "))
+        side.tracer.start_span("span").end()
 
     compare(program)
 

@@ -59,6 +59,28 @@ def test_attributes_of_many_threads_are_all_there_or_counted(count: int) -> None
         span.end()
 
 
+def test_an_attribute_that_is_set_in_the_middle_of_dropping_another() -> None:
+    """As a signal handler may; the SDK waits for ever there."""
+
+    class Interrupting(str):
+        is_armed = False
+
+        def __hash__(self) -> int:
+            if self.is_armed:
+                self.is_armed = False
+                span.set_attribute("inner", 1)
+            return super().__hash__()
+
+    _, ours = sides(limits=SpanLimits(max_span_attributes=2))
+    span, oldest = ours.tracer.start_span("span"), Interrupting("oldest")
+    with logged():
+        span.set_attribute(oldest, 1)
+        span.set_attribute("next", 1)
+        oldest.is_armed = True
+        span.set_attribute("outer", 1)
+    assert (list(span.attributes), span.dropped_attributes) == (["inner", "outer"], 2)
+
+
 def test_attributes_that_all_threads_set_again_and_again() -> None:
     for side in sides(limits=SpanLimits(max_span_attributes=8)):
         span = side.tracer.start_span("span")

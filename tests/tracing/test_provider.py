@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import _TracerConfig
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
+from otel_run import settings
+from otel_run.tracing.provider import Provider
 from process.children import OTEL_RUN, both, environment
 from servers.program import Traced
 from servers.web import Web
@@ -67,6 +74,59 @@ def test_a_provider_of_the_programs_own_gets_everything_and_so_do_we(order: str,
     assert {span.resource["service.name"] for span in spans} == {"their own"}
 
 
+REDACTS = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import Event, SpanProcessor
+
+class Redacting(SpanProcessor):
+    def on_start(self, span, parent_context=None):
+        span.set_attribute("tenant", "seven")
+
+    def on_end(self, span):
+        span._name = "redacted"
+        span._attributes = {**span.attributes, "user": "***"}
+        span._events.append(Event("redacted", {"what": "user"}))
+
+trace.get_tracer_provider().add_span_processor(Redacting())
+trace.get_tracer("mine").start_span("of Ann", attributes={"user": "Ann"}).end()
+"""
+
+
+def test_what_a_processor_of_the_program_s_takes_out_of_a_span_is_not_sent(traced: Traced) -> None:
+    run = traced(REDACTS)
+    assert (run.returncode, run.stderr) == (0, "")
+    (span,) = run.spans
+    assert span.name == "redacted"
+    assert span.attributes == {"user": "***", "tenant": "seven"}
+    assert [event[0] for event in span.events] == ["redacted"]
+
+
+OWN_RUNTIME = """
+import sys
+import requests
+from opentelemetry import context, trace
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+
+class Mine(ContextVarsRuntimeContext):
+    def attach(self, entered):
+        attached.append(getattr(trace.get_current_span(entered), "name", "none"))
+        return super().attach(entered)
+
+attached = []
+context._RUNTIME_CONTEXT = Mine()
+with trace.use_span(trace.get_tracer("mine").start_span("checkout"), end_on_exit=True):
+    requests.get(sys.argv[1] + "/echo")
+assert trace.get_current_span() is trace.INVALID_SPAN
+print([name for name in attached if name != "none"])
+"""
+
+
+def test_a_runtime_of_contexts_that_the_program_sets_is_everybody_s(traced: Traced, web: Web) -> None:
+    run = traced(OWN_RUNTIME, web.url)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "['checkout', 'GET']\n", "")
+    assert run.span("GET").parent_id == run.span("checkout").span_id
+
+
 def test_the_program_may_flush_and_shut_down_what_it_takes_for_its_provider(traced: Traced) -> None:
     run = traced(
         """
@@ -92,6 +152,21 @@ logging.warning("still seen")
 """
     bare, ours = both(["-c", code], tmp_path)
     assert ours == bare
+
+
+def test_a_filter_of_warnings_that_another_thread_sets_meanwhile_stays() -> None:
+    def configure(_scope: object) -> object:
+        warnings.filterwarnings("ignore", message="mine")
+        return _TracerConfig.default()
+
+    provider = Provider(settings.current(), Resource({}), DEFAULT_ON)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        provider._tracer_configurator = configure  # type: ignore[assignment]
+        provider.get_tracer("any")
+        (mine,) = warnings.filters
+    assert isinstance(mine[1], re.Pattern)
+    assert mine[1].pattern == "mine"
 
 
 @pytest.mark.parametrize(

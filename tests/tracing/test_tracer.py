@@ -17,7 +17,7 @@ from otel_run.tracing.decided import ASK, IS_KEPT, Decided, rule_of
 from otel_run.tracing.ids import RandomIds
 from otel_run.tracing.provider import Provider
 from otel_run.tracing.span import Span, Unsampled
-from otel_run.tracing.tracer import Tracer, adopt, dropped
+from otel_run.tracing.tracer import Tracer, adopt, dropped, is_dropped
 
 NOWHERE = Context()
 OFF = sampling.ParentBased(sampling.TraceIdRatioBased(0))
@@ -122,6 +122,43 @@ def test_a_caller_that_was_dropped_is_dropped_here_and_stays_the_parent() -> Non
     assert span.get_span_context().trace_flags == 0
 
 
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [(OFF, True), (sampling.ALWAYS_OFF, True), (sampling.DEFAULT_ON, True), (sampling.ALWAYS_ON, False)],
+)
+def test_what_another_tracer_dropped_is_dropped_below_only_if_this_one_would_drop_it(
+    sampler: sampling.Sampler, expected: bool
+) -> None:
+    root = tracer(OFF).start_span("root", NOWHERE)
+    around = set_span_in_context(root, NOWHERE)
+    mine = tracer(sampler)
+    assert dropped(mine, around) is (root if expected else None)
+    assert is_dropped(mine, around) is expected
+    assert mine.start_span("child", around).is_recording() is not expected
+
+
+def test_a_tracer_that_is_not_ours_makes_its_spans_below_what_ours_dropped() -> None:
+    around = set_span_in_context(tracer(OFF).start_span("root", NOWHERE), NOWHERE)
+    theirs = TracerProvider(sampling.ALWAYS_ON).get_tracer("test")
+    assert dropped(theirs, around) is None
+    assert not is_dropped(theirs, around)
+
+
+def test_what_is_to_be_kept_or_not_is_so_below_what_was_dropped() -> None:
+    mine = tracer(OFF)
+    root = mine.start_span("root", NOWHERE)
+    for kept in (True, False):
+        around = set_span_in_context(root, Context({IS_KEPT: kept}))
+        assert dropped(mine, around) is (None if kept else root)
+        assert is_dropped(TracerProvider(sampling.ALWAYS_ON).get_tracer("test"), around) is not kept
+
+
+def test_a_parent_without_a_context_is_no_parent() -> None:
+    nobody: Any = NonRecordingSpan(None)  # type: ignore[arg-type]
+    for sampler in (OFF, sampling.DEFAULT_ON):
+        assert dropped(tracer(sampler), set_span_in_context(nobody, NOWHERE)) is None
+
+
 def test_roots_are_dropped_before_they_are_made_only_if_all_are() -> None:
     found = dropped(tracer(OFF), NOWHERE)
     assert type(found) is Unsampled
@@ -172,11 +209,15 @@ def test_half_of_the_roots_are_half_by_their_ids() -> None:
 def test_ours_get_the_span_as_it_is_and_others_what_the_sdk_gives_them() -> None:
     own, theirs, mine = Seen(), Seen(), provider()
     mine.add_own_processor(own)
-    mine.add_span_processor(theirs)
     span: Any = mine.get_tracer("test").start_span("any")
-    span.set_attribute("a", 1)
     span.end()
     assert own.told == [("end", span)]
+    mine.add_span_processor(theirs)
+    span = mine.get_tracer("test").start_span("any")
+    span.set_attribute("a", 1)
+    span.end()
+    # All have the same copy: what one takes out of it must not leave by way of ours.
+    assert own.told[1:] == theirs.told[2:]
     assert [(what, type(given)) for what, given in theirs.told] == [
         ("start", Span), ("ending", Span), ("end", ReadableSpan)
     ]  # fmt: skip

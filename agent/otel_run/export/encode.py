@@ -109,11 +109,13 @@ class Encoder:
             kind = type(item[1])
             found = texts.get(item) if kind is str else integers.get(item) if kind is int else None
             add(found if found is not None else of_span(*item))
-        # Nearly always the empty tuple.
-        if span._events != ():
-            parts += _repeated(b"\x5a", self._event, b"\x60", span._events)
-        if span._links != ():
-            parts += _repeated(b"\x6a", self._link, b"\x70", span._links)
+        # Where a span of ours has none, there is nothing until somebody looks.
+        inside = vars(span)
+        events, links = inside.get("_events", ()), inside.get("_links", ())
+        if events != ():
+            parts += _repeated(b"\x5a", self._event, b"\x60", events)
+        if links != ():
+            parts += _repeated(b"\x6a", self._link, b"\x70", links)
         status = span._status
         if type(status) is Status and not status._description:
             add(_STATUS[status._status_code._value_])

@@ -53,10 +53,11 @@ class Gate:
         changed = self._find_changes(around, around)
         if changed:
             fresh["_attributes"] = _with(span._attributes, changed)
-        if span._events:
-            self._keep_if_changed(fresh, "_events", span._events, around)
-        if span._links:
-            self._keep_if_changed(fresh, "_links", span._links, around)
+        for name in ("_events", "_links"):
+            # Where a span of ours has none, there is nothing until somebody looks.
+            parts = vars(span).get(name)
+            if parts:
+                self._keep_if_changed(fresh, name, parts, around)
         description = span._status.description
         if description:
             shown = self._mask_description(description, span, around)

@@ -26,8 +26,11 @@ _TAKES_ANY = 0x04
 _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
 
 
-class DoesNotFit(Exception):
-    """The library lacks something that an instrumentor patches; the message names it."""
+class DoesNotFit(ImportError):
+    """The library lacks something that an instrumentor patches; the message names it.
+
+    As an import that does not find its name: other loaders go on to the next instrumentor then, and for that alone.
+    """
 
 
 class Patch:

@@ -88,7 +88,11 @@ class SpanAttributes(BoundedAttributes):
         # Not `if key in`: others may set the same meanwhile, without the lock.
         is_new = kept.pop(key, _NOTHING) is _NOTHING
         if is_new and self.maxlen is not None and len(kept) >= self.maxlen:
-            super()._setitem_locked(key, value)
+            try:
+                super()._setitem_locked(key, value)
+            except KeyError:
+                # The lock keeps out no signal handler, and that has dropped the one which was to go.
+                self._setitem_locked(key, value)
         else:
             kept[key] = value
 

@@ -29,7 +29,7 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
         self._tracer = tracer
         self._arguments = arguments
         self._end_on_exit = end_on_exit
-        self._span: Span
+        self._span: Span | None = None
         self._token: Any = None
 
     def _recreate_cm(self) -> CurrentSpan:
@@ -37,6 +37,8 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
 
     def __enter__(self) -> Span:
         """Start the span."""
+        if self._span is not None:
+            raise RuntimeError("it has been entered before: each block needs one of its own")
         self._span = span = self._tracer.start_span(*self._arguments)
         self._token = enter(Context(now(), **{_SPAN_KEY: span}))
         return span
@@ -45,8 +47,10 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         """End it, with the exception that leaves the block unless that is none of an error's."""
-        self._stop()
         span = self._span
+        if span is None or self._token is None:
+            return  # not entered, or left before
+        self._stop()
         try:
             if isinstance(error, Exception) and span.is_recording():
                 self._keep(span, error)
@@ -60,7 +64,7 @@ class CurrentSpan(_AgnosticContextManager["Span"]):
 
     def __del__(self) -> None:
         """End what was entered and thrown away, as a generator's `finally` does: else it would be current for ever."""
-        if self._token is not None:
+        if self._span is not None and self._token is not None:
             self._stop()
             if self._end_on_exit:
                 self._span.end()

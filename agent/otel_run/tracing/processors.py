@@ -1,6 +1,7 @@
-"""The processors of a provider, and which of them are ours: those get a span as it is, and are told nothing else.
+"""The processors of a provider, and which of them are ours: those are told nothing but that a span has ended.
 
-Anybody's get what the SDK gives them: the start, the ending, and a copy at the end.
+Where there are no others they get the span itself. Anybody's get what the SDK gives them: the start, the ending, and
+at the end a copy, the same for all, as what one of them takes out of that must not leave by way of another.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import Span, SpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 
 class Processors(SynchronousMultiSpanProcessor):
@@ -27,9 +28,6 @@ class Processors(SynchronousMultiSpanProcessor):
         self._own = (*self._own, processor)
         self.add_span_processor(processor)
 
-    def _is_own(self, processor: SpanProcessor) -> bool:
-        return any(processor is one for one in self._own)
-
     # A program may put others in the place of these, which nothing of the SDK's prevents.
     @property
     def _span_processors(self) -> tuple[SpanProcessor, ...]:
@@ -39,7 +37,7 @@ class Processors(SynchronousMultiSpanProcessor):
     def _span_processors(self, processors: tuple[SpanProcessor, ...]) -> None:
         self._all = processors
         # Told of the start, and of the ending.
-        self._others = tuple(one for one in processors if not self._is_own(one))
+        self._others = tuple(one for one in processors if all(one is not own for own in self._own))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tell those that want to know."""
@@ -52,11 +50,9 @@ class Processors(SynchronousMultiSpanProcessor):
 
     def take(self, span: Span) -> None:
         """Hand on a span that has ended, in order."""
-        if not self._others:
-            for one in self._all:
-                one.on_end(span)
-            return
-        self._on_ending(span)
-        copied = span._readable_span()
+        ended: ReadableSpan = span
+        if self._others:
+            self._on_ending(span)
+            ended = span._readable_span()
         for one in self._all:
-            one.on_end(span if self._is_own(one) else copied)
+            one.on_end(ended)

@@ -69,8 +69,8 @@ class Provider(TracerProvider):
             return self._asked_before[asked]
         before = list(warnings.filters)
         tracer: trace.Tracer = super().get_tracer(*asked, attributes)
-        if list(warnings.filters) != before:
-            warnings.filters[:] = before  # type: ignore[index]
+        for added in [one for one in warnings.filters if one not in before and _is_of_sdk(one)]:
+            warnings.filters.remove(added)  # type: ignore[attr-defined]
         decide_first(tracer)
         adopt(tracer)
         if not attributes:
@@ -128,6 +128,11 @@ def _finish_get_tracer(tracer: Any, error: BaseException | None) -> None:
         # The program's own tracers stay what they are.
         if scope is not None and scope.name.startswith("otel_run."):
             adopt(tracer)
+
+
+def _is_of_sdk(warning_filter: Any) -> bool:
+    """Tell whose a filter is: the program may add some of its own meanwhile, in another thread."""
+    return getattr(warning_filter[3], "pattern", "") == "opentelemetry.sdk.trace"
 
 
 def _id_generator(name: str) -> IdGenerator:

@@ -3,7 +3,7 @@
 It is a subclass that keeps everything under the SDK's names, so that processors, exporters and programs that look
 inside find what they know. What differs: no lock (each step is one that no thread can interrupt), nothing allocated
 that most spans never have, attributes checked all at once (attributes.py), and at the end the span itself, rather
-than a copy, goes to processors of ours.
+than a copy, goes to processors of ours, if there are no others.
 Source: OpenTelemetry specification, "Trace API" and "Trace SDK"; where they are silent, opentelemetry-sdk.
 """
 
@@ -41,7 +41,23 @@ class Unsampled(NonRecordingSpan):
     traceparent = ""
 
 
-class Span(sdk.Span):
+class _Grown:
+    """Events, or links: a list that is made when somebody looks, since most spans have none."""
+
+    def __init__(self, limit: str) -> None:
+        self._limit = limit
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, span: Span | None, _owner: type) -> Any:
+        if span is None:
+            return self
+        return vars(span).setdefault(self._name, BoundedList(getattr(span._limits, self._limit)))
+
+
+# The class that programs look for is the SDK's only concrete one.
+class Span(sdk._Span):
     """A span that is recorded."""
 
     _attributes: Any
@@ -50,8 +66,8 @@ class Span(sdk.Span):
     _is_open: bool
     # On the class, so that a span holds only what differs.
     _end_time: int | None = None
-    _events: Any = ()
-    _links: Any = ()
+    _events: Any = _Grown("max_events")
+    _links: Any = _Grown("max_links")
     _status = _UNSET
     _record_exception = True
     _set_status_on_exception = True
@@ -105,7 +121,7 @@ class Span(sdk.Span):
 
     def _add_event(self, event: sdk.EventBase) -> None:
         if not self._is_left("_add_event"):
-            self._part("_events", self._limits.max_events).append(event)
+            self._events.append(event)
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Add a link to another span."""
@@ -114,15 +130,11 @@ class Span(sdk.Span):
 
     def _add_link(self, link: Link) -> None:
         if not self._is_left("_add_link"):
-            self._part("_links", self._limits.max_links).append(link)
-
-    def _part(self, name: str, most: int | None) -> Any:
-        """Return the list of events or of links, which is made when the first comes."""
-        return vars(self).setdefault(name, BoundedList(most))
+            self._links.append(link)
 
     def update_name(self, name: str) -> None:
         """Change the name."""
-        if not self._is_left("update_name"):
+        if self._end_time is None or not self._is_left("update_name"):
             self._name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.propagators import textmap
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,11 +39,18 @@ def parse(traceparent: str, tracestate: str | None) -> SpanContext | None:
     Each is the value of one header; several headers are joined by commas, of which a traceparent has none.
     """
     found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None or (found["version"] == "00" and found["more"]):
+    if found is None:
         return None
-    return SpanContext(
-        int(found[2], 16), int(found[3], 16), True, TraceFlags(int(found[4], 16)), parse_state(tracestate or "")
-    )
+    version, trace_id, span_id, flags, more = found.groups()
+    if more and version == "00":
+        return None
+    state = parse_state(tracestate) if tracestate else DEFAULT_TRACE_STATE
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, _flags(flags), state)
+
+
+@lru_cache(maxsize=256)
+def _flags(digits: str) -> TraceFlags:
+    return TraceFlags(int(digits, 16))
 
 
 def parse_state(tracestate: str) -> TraceState:
