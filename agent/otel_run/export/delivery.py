@@ -1,7 +1,8 @@
 """The thread's work: batches are taken from the queue, masked, packed, and sent; what can't leave now is kept.
 
 Python runs one thread at a time, and one that computes is asked to make room only every 5 ms. So packing goes in
-slices of half a millisecond: a request whose answer has come meanwhile waits for one slice, not for a whole batch.
+slices with long pauses: a request whose answer has come meanwhile waits for one slice, not for a whole batch, and the
+next one comes when it is over.
 Where threads compute without pause, though, whoever makes room gets the next turn after tens of milliseconds, in
 which the queue would overflow. There it is packed in one go, as far as Python lets it.
 """
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from otel_run.export.state import State
     from otel_run.export.wish import Wish
 
-_SLICE = 0.0005  # seconds of work
-_PAUSE = 0.0005  # seconds, in which whoever waits for the interpreter gets it
-_LONG_PAUSE = 0.005  # seconds; it took others that long to give it back
+_SLICE = 0.0003  # seconds of work
+_PAUSE = 0.002  # seconds, in which whoever waits for the interpreter gets it
+_LONG_PAUSE = _PAUSE + 0.005  # seconds; it took others that long to give it back
 _FILLING = 0.25  # of the queue
 
 

@@ -75,16 +75,19 @@ class Contained(textmap.TextMapPropagator):
         return contained(self._unit, lambda: self._propagator.fields) or set()
 
 
-# What `install` made of the default propagators, if it did.
+# What `install` made, if that is of the specification's propagators: `tracecontext`, and mostly `baggage`.
 _default: CompositePropagator | None = None
+_tells_baggage = True
 
 
 def install(settings: Settings) -> None:
     """Make the propagators of the settings the global ones."""
-    global _default
+    global _default, _tells_baggage
     built = [] if "none" in settings.propagators else [_build(name) for name in settings.propagators]
     installed = CompositePropagator([one for one in built if one is not None])
-    _default = installed if set(settings.propagators) == set(_BUILT_IN) else None
+    _tells_baggage = "baggage" in settings.propagators
+    is_plain = "tracecontext" in settings.propagators and _BUILT_IN.keys() >= set(settings.propagators)
+    _default = installed if is_plain else None
     propagate.set_global_textmap(installed)
 
 
@@ -95,8 +98,8 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
     """
     told = span.get_span_context()
     # The program may have set propagators of its own since.
-    is_plain = propagate.get_global_textmap() is _default and told.is_valid
-    if is_plain and not told.trace_state and not around.get(_BAGGAGE_KEY):
+    is_plain = propagate._HTTP_TEXT_FORMAT is _default and told.is_valid
+    if is_plain and not told.trace_state and not (_tells_baggage and around.get(_BAGGAGE_KEY)):
         carrier["traceparent"] = told_as_header(told)
     else:
         propagate.inject(carrier, Context(around, **{_SPAN_KEY: span}))
@@ -104,7 +107,7 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
 
 def inject_unsampled(span: Unsampled, around: Context, carrier: MutableMapping[str, str]) -> None:
     """Do what `inject` does for a span that stands for all that is asked for below it: mostly the same header."""
-    if propagate.get_global_textmap() is not _default or around.get(_BAGGAGE_KEY):
+    if propagate._HTTP_TEXT_FORMAT is not _default or (_tells_baggage and around.get(_BAGGAGE_KEY)):
         inject(span, around, carrier)
         return
     if not span.traceparent:
@@ -118,7 +121,8 @@ def inject_unsampled(span: Unsampled, around: Context, carrier: MutableMapping[s
 
 def told_as_header(told: SpanContext) -> str:
     """Return what `traceparent` tells of a span (W3C Trace Context Level 2)."""
-    return f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
+    # By position: a SpanContext's properties are functions of Python's.
+    return "00-%032x-%016x-%02x" % (told[0], told[1], told[3])  # noqa: UP031 - half the time of the other ways
 
 
 def extract(headers: Headers, around: Context) -> Context:
@@ -134,7 +138,7 @@ def extract(headers: Headers, around: Context) -> Context:
         parent = w3c.parse(told, headers.header("tracestate"))
         if parent is not None:
             around = Context(around, **{_SPAN_KEY: NonRecordingSpan(parent)})
-    return with_baggage(headers.header("baggage"), around)
+    return with_baggage(headers.header("baggage"), around) if _tells_baggage else around
 
 
 class _Getter(textmap.Getter["Headers"]):
