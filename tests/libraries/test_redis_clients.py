@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,3 +178,24 @@ def test_a_subclass_that_overrides_what_is_traced(style: str, valkey: Server, tr
     run = traced(program(style, body), valkey.url)
     assert run.stdout == "(None, 'loud')\n"
     assert_spans(run, call(valkey, "GET", "GET k", **MISS))
+
+
+def test_a_host_of_a_kind_of_the_programs_own_is_told_as_it_is(valkey: Server, traced: Traced) -> None:
+    source = """
+        import enum, sys
+        import redis
+
+        class Unhashable(str):
+            __hash__ = None
+
+        class Host(str, enum.Enum):
+            CACHE = sys.argv[1]
+            __str__ = enum.Enum.__str__
+
+        for host in (Unhashable(sys.argv[1]), Host.CACHE, sys.argv[1], Unhashable(sys.argv[1])):
+            redis.Redis(host=host, port=int(sys.argv[2])).get("k")
+    """
+    run = traced(textwrap.dedent(source), valkey.host, str(valkey.port))
+    assert (run.returncode, run.stderr) == (0, "")
+    told = [span.attributes["server.address"] for span in run.spans]
+    assert told == [valkey.host, "Host.CACHE", valkey.host, valkey.host]

@@ -190,3 +190,29 @@ def test_a_call_has_the_programs_span_for_its_parent_and_leaves_it_current(valke
     told = [(span.name, span.parent_id) for span in run.spans if span.kind == "CLIENT"][1:]
     assert told == [("GET", ours), ("NONSENSE", ours)]
     assert run.span("GET").attributes == call(valkey, "GET", "GET k", db__response__returned_rows=0)[1]
+
+
+@pytest.mark.skipif(not HAS_ASYNCIO, reason="redis-py without asyncio")
+def test_a_connection_does_not_keep_the_values_of_the_command_that_opened_it(valkey: Server, traced: Traced) -> None:
+    source = """
+        import asyncio, gc, sys, weakref
+        import redis.asyncio
+
+        class Value(str):
+            pass
+
+        async def main():
+            client = redis.asyncio.Redis.from_url(sys.argv[1])
+            value = Value("a large one")
+            kept = weakref.ref(value)
+            await client.set("k", value)
+            del value
+            gc.collect()
+            print(kept())
+            await (client.aclose() if hasattr(client, "aclose") else client.close())
+
+        asyncio.run(main())
+    """
+    run = traced(textwrap.dedent(source), valkey.url)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "None\n", "")
+    assert [span.name for span in run.spans] == ["SET"]

@@ -88,6 +88,8 @@ class Exchange:
         """
         if not self.has_attempts or self.awaited is not None or self._is_trying:
             return False
+        if now().get(HTTP) is not self._silence:
+            return False  # asked for in between, in a context of its own, and unsampled there: it has no chain
         if self._was_tried:
             answer, error, at = self._answer, self._error, self._at
             self._answer = self._error = self._at = None

@@ -45,6 +45,8 @@ def patches(tracer: Tracer) -> list[Patch]:
             ("check_connection", watch.hush),
             ("worker", watch.hush_forever),
         )
+        # Before 3.2 no pool checks what it lends.
+        if name != "check_connection" or hasattr(pool, name)
     ]
 
 

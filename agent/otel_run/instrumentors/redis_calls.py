@@ -129,6 +129,8 @@ class _RedisCall(Call):
             elif self.operation in READS:
                 self.span.set_attribute("db.response.returned_rows", 0 if _is_miss(result) else 1)
         finally:
+            # We are in the context that a connection keeps which was opened underway; the program's values are not.
+            self.commands, self.nodes = (), None
             self.end(error, message)
 
     def _tell_server(self, nodes: Nodes) -> None:
@@ -179,16 +181,20 @@ def _target_of(client: Any) -> tuple[dict[str, Any], bool]:
     given = getattr(pool, "connection_kwargs", None)
     if given is None:
         return _target("0"), False  # a cluster has no other
-    namespace = given.get("db") or 0
-    if hasattr(pool, "sentinel_manager"):
-        return _target(namespace), False
-    if "path" in given:
-        return _target(namespace, given["path"]), True
-    return _target(namespace, None, given.get("host"), given.get("port"), True), True
+    place: tuple[Any, ...] = (given.get("db") or 0,)
+    is_known = not hasattr(pool, "sentinel_manager")
+    if is_known:
+        place += (given["path"],) if "path" in given else (None, given.get("host"), given.get("port"), True)
+    try:
+        return _target(*place), is_known
+    except TypeError:
+        # A host of the program's own kind, which has no hash.
+        return _target.__wrapped__(*place), is_known
 
 
 # A pool may be told to go elsewhere at any time, so what is remembered is not its server but the answer.
-@functools.lru_cache(maxsize=256)
+# By type, since what is equal need not read alike: a host that is a member of an Enum, and a plain one.
+@functools.lru_cache(maxsize=256, typed=True)
 def _target(
     namespace: object, path: object = None, host: object = None, port: Any = None, is_host: bool = False
 ) -> dict[str, Any]:
