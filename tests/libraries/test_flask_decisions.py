@@ -83,6 +83,45 @@ def test_a_sampler_of_the_program_sees_what_is_known_when_a_request_arrives(trac
     assert run.returncode == 0, run
 
 
+LAZY = """
+import io
+from flask import Flask
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider, sampling
+
+class EverySecond(sampling.Sampler):
+    def should_sample(self, *args, **kwargs):
+        asked.append(args)
+        kept = sampling.Decision.DROP if len(asked) % 2 else sampling.Decision.RECORD_AND_SAMPLE
+        return sampling.SamplingResult(kept)
+    def get_description(self):
+        return "every second"
+
+asked = []
+trace.set_tracer_provider(TracerProvider(sampler=EverySecond()))
+inner, outer = Flask("inner"), Flask("outer")
+
+@inner.route("/a")
+def view():
+    return "seen"
+
+def lazily(environ, start_response):
+    start_response("200 OK", [])
+    yield from inner(environ, lambda *args: None)
+
+outer.wsgi_app = lazily
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a", "wsgi.input": io.BytesIO(), "SERVER_NAME": "shop.test"}
+environ |= {"SERVER_PORT": "80", "wsgi.url_scheme": "http"}
+assert b"".join(outer(environ, lambda *args: None)) == b"seen"
+assert len(asked) == 1, asked
+"""
+
+
+def test_a_request_is_decided_once_where_the_framework_inside_is_called_for_the_first_piece(traced: Traced) -> None:
+    run = traced(LAZY)
+    assert run.returncode == 0, run
+
+
 ASIDE = """
 import flask
 from opentelemetry.instrumentation.flask import FlaskInstrumentor

@@ -66,3 +66,12 @@ def test_the_query_is_masked_and_left_out_where_there_is_none(query: str, told: 
     arrival = wsgi(QUERY_STRING=query) if gateway == "wsgi" else asgi(query_string=query.encode("latin-1"))
     assert describe(arrival) == expected(url_query=told)
     assert describe(arrival, OTEL_RUN_REDACT="off").get("url.query", "") == legal(query)
+
+
+def test_a_port_that_python_refuses_to_read_is_none() -> None:
+    told = describe(wsgi(HTTP_HOST=None, SERVER_PORT="9" * 5000, REMOTE_PORT="9" * 5000))
+    assert {name: told.get(name) for name in ("server.address", "server.port", "network.peer.port")} == {
+        "server.address": "10.0.0.9",
+        "server.port": None,
+        "network.peer.port": None,
+    }

@@ -1,353 +1,329 @@
-"""Requests that nobody will see: the server is told so, by every way that context travels, and nothing else happens."""
+"""Requests that nobody will see: nothing of what is only for their span is done, and all below them knows it."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from libraries.http_programs import NOTHING_LEFT
+from libraries.asgi_programs import ASK, STARLETTE
 
 if TYPE_CHECKING:
-    from servers.program import Run, Traced
+    from otel_run.command.demo.servers import Server
+    from servers.program import Traced
     from servers.web import Web
 
-# `tell` prints the headers that a server got. `below` is a request's span that the caller has not sampled.
-START = """
-import asyncio
-import contextlib
-import json
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+# How a request comes to have no span: variables, and what the caller tells.
+WAYS = {
+    "ratio 0": ({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, ""),
+    "always_off": ({"OTEL_TRACES_SAMPLER": "always_off"}, CALLER + "-01"),
+    "the caller's is not sampled": ({}, CALLER + "-00"),
+    "excluded": ({"OTEL_PYTHON_EXCLUDED_URLS": "/view", "OTEL_TRACES_SAMPLER": "always_on"}, CALLER + "-01"),
+    "excluded, and of nobody": ({"OTEL_PYTHON_EXCLUDED_URLS": "/view", "OTEL_TRACES_SAMPLER": "always_on"}, ""),
+}
+EACH_WAY = pytest.mark.parametrize(("env", "caller"), WAYS.values(), ids=WAYS)
+
+BARE = """
 import sys
-import threading
-import {library} as library
-from opentelemetry import baggage, context, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
+from flask import Flask
+from opentelemetry import context, propagate, trace
 
-url = sys.argv[1]
-TRACE, FLAGS = 0x1111, TraceFlags({flags})
+caller, is_seen = sys.argv[1], sys.argv[2] == "seen"
+app = Flask(__name__)
+read = set()
 
-@contextlib.contextmanager
-def below(**state):
-    caller = SpanContext(TRACE, 0x2222, True, FLAGS, TraceState(list(state.items())))
-    around = trace.set_span_in_context(NonRecordingSpan(caller), Context())
-    with trace.get_tracer("app").start_as_current_span("server", around, SpanKind.SERVER) as span:
-        yield span
+class Environment(dict):
+    def get(self, key, default=None):
+        read.add(key)
+        return super().get(key, default)
 
-def tell(response):
-    print(json.dumps({{name.lower(): value for name, value in response.json()["headers"].items()}}))
+def start(status, headers, exc_info=None):
+    return print
+
+def told():
+    carrier = {}
+    propagate.inject(carrier)
+    return carrier["traceparent"]
+
+def below(given, start_response):
+    # In the place of Flask's own, so that what is read is read by us.
+    assert (start_response is start) is not is_seen
+    start_response("200 OK", [])
+    bodies.append(given["bodies"](told()))
+    return bodies[-1]
+
+class Lazy:
+    def __init__(self, told):
+        self.told = [told]
+
+    def __iter__(self):
+        self.told.append(told())
+        yield b"piece"
+        self.told.append(told())
+
+    def close(self):
+        self.told.append(told())
+
+bodies = []
+app.wsgi_app = below
+for make in (lambda told: [b"all"], lambda told: (b"all",), Lazy):
+    environ = Environment(REQUEST_METHOD="GET", PATH_INFO="/view", HTTP_USER_AGENT="x", bodies=make)
+    environ["wsgi.input"] = object()
+    if caller:
+        environ["HTTP_TRACEPARENT"] = caller
+    body = app(environ, start)
+    assert b"".join(body) in (b"all", b"piece")
+    assert ("HTTP_USER_AGENT" in read) is is_seen, read
+    if make is not Lazy:
+        assert body is bodies[-1]
+body.close()
+heard = bodies[-1].told
+assert len(heard) == 4 and len(set(heard)) == 1, heard
+assert (heard[0][-1] in "13") is is_seen, heard
+assert not caller or heard[0][:35] == caller[:35], heard
+assert not context.get_current()
 """
 
-LIBRARIES = pytest.mark.parametrize("library", ["requests", "httpx"])
+
+@EACH_WAY
+def test_wsgi_hands_on_what_it_was_given_and_reads_nothing_but_the_context(
+    env: dict[str, str], caller: str, traced: Traced
+) -> None:
+    run = traced(BARE, caller, "unseen", env=env)
+    assert (run.returncode, run.stderr, run.spans) == (0, "", []), run
 
 
-def _program(library: str, body: str, flags: int = 0) -> str:
-    return START.format(library=library, flags=flags) + body + NOTHING_LEFT.replace("\n" + " " * 8, "\n")
+def test_wsgi_reads_and_watches_a_request_that_is_kept(traced: Traced) -> None:
+    run = traced(BARE, CALLER + "-01", "seen")
+    assert (run.returncode, run.stderr) == (0, ""), run
+    assert [span.name for span in run.spans] == ["GET"] * 3
 
 
-def _told(run: Run) -> list[dict[str, Any]]:
-    assert (run.returncode, run.stderr) == (0, "")
-    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-
-
-def _span_ids(run: Run) -> list[str]:
-    return [line.removeprefix("span ") for line in run.stdout.splitlines() if line.startswith("span ")]
-
-
-@LIBRARIES
-@pytest.mark.parametrize("flags", [0, 2])
-def test_the_header_is_that_of_the_unsampled_parent(library: str, flags: int, web: Web, traced: Traced) -> None:
-    body = """
-with below() as parent:
-    print(f"span {parent.get_span_context().span_id:016x}")
-    for number in range(2):
-        tell(library.get(url))
-        assert trace.get_current_span() is parent
-"""
-    run = traced(_program(library, body, flags), web.url + "/echo")
-    (span_id,) = _span_ids(run)
-    assert [told["traceparent"] for told in _told(run)] == [f"00-{0x1111:032x}-{span_id}-{flags:02x}"] * 2
-    assert run.spans == []
-
-
-@LIBRARIES
-def test_baggage_and_trace_state_travel(library: str, web: Web, traced: Traced) -> None:
-    body = """
-with below(vendor="a") as parent:
-    print(f"span {parent.get_span_context().span_id:016x}")
-    token = context.attach(baggage.set_baggage("tenant", "blue"))
-    tell(library.get(url))
-    context.detach(token)
-    tell(library.get(url))
-"""
-    run = traced(_program(library, body), web.url + "/echo")
-    first, second = _told(run)
-    (span_id,) = _span_ids(run)
-    assert (first["baggage"], first["tracestate"]) == ("tenant=blue", "vendor=a")
-    assert ("baggage" in second, second["tracestate"]) == (False, "vendor=a")
-    assert first["traceparent"] == second["traceparent"] == f"00-{0x1111:032x}-{span_id}-00"
-    assert run.spans == []
-
-
-@LIBRARIES
-def test_a_propagator_that_the_program_has_set_is_used(library: str, web: Web, traced: Traced) -> None:
-    body = """
+ASGI = (
+    STARLETTE
+    + """
 from opentelemetry import propagate
-from opentelemetry.propagators.textmap import TextMapPropagator
 
-class Own(TextMapPropagator):
-    fields = {"x-own"}
+caller, is_seen = sys.argv[1], sys.argv[2] == "seen"
+told = []
 
-    def extract(self, carrier, context=None, getter=None):
-        return context
+def tell():
+    carrier = {}
+    with tracer.start_as_current_span("inside"):
+        propagate.inject(carrier)
+    told.append(carrier["traceparent"])
 
-    def inject(self, carrier, context=None, setter=None):
-        told = trace.get_current_span(context).get_span_context()
-        setter.set(carrier, "x-own", f"{told.span_id:016x} {told.trace_flags:d}") if setter else carrier.update(
-            {"x-own": f"{told.span_id:016x} {told.trace_flags:d}"}
-        )
+async def pieces():
+    tell()
+    yield "a"
+    await asyncio.sleep(0)
+    tell()
+    yield "b"
 
-with below() as parent:
-    print(f"span {parent.get_span_context().span_id:016x}")
-    tell(library.get(url))
-    propagate.set_global_textmap(Own())
-    tell(library.get(url))
+async def view(request):
+    tell()
+    return StreamingResponse(pieces(), background=BackgroundTask(tell))
+
+async def socket(websocket):
+    tell()
+    await websocket.accept()
+    await websocket.send_text("a")
+    tell()
+    await websocket.close()
+
+app = Starlette(routes=[Route("/view", view), WebSocketRoute("/view/socket", socket)])
+headers = [(b"traceparent", caller.encode())] if caller else []
+
+async def main():
+    print(*[status(await ask(app, "/view", headers=headers))])
+    print(*[one["type"] for one in await ask(app, "/view/socket", kind="websocket", headers=headers)])
+    at_view, at_socket, in_task = told[:3], told[4:], told[3]
+    assert len(at_socket) == 2 and len(set(map(is_sampled, told))) == 1, told
+    assert is_sampled(in_task) is is_seen, told
+    assert {one[:35] for one in (*at_view, *at_socket)} == {caller[:35]} or not caller, told
+    assert len({one[:35] for one in at_view}) == len({one[:35] for one in at_socket}) == 1, told
+
+def is_sampled(told):
+    return told[-1] in "13"
+
+asyncio.run(main())
 """
-    run = traced(_program(library, body), web.url + "/echo")
-    first, second = _told(run)
-    (span_id,) = _span_ids(run)
-    assert ("x-own" in first, "traceparent" in second) == (False, False)
-    assert second["x-own"] == f"{span_id} 0"
-    assert run.spans == []
-
-
-@LIBRARIES
-def test_an_excluded_url_is_told_nothing_and_others_are(library: str, web: Web, traced: Traced) -> None:
-    body = """
-with below():
-    tell(library.get(url + "?health"))
-    tell(library.get(url))
-tell(library.get(url + "?health"))
-tell(library.get(url))
-"""
-    for sampler in ("parentbased_always_off", "always_off"):
-        run = traced(
-            _program(library, body),
-            web.url + "/echo",
-            env={"OTEL_PYTHON_EXCLUDED_URLS": "health", "OTEL_TRACES_SAMPLER": sampler},
-        )
-        assert ["traceparent" in told for told in _told(run)] == [False, True, False, True]
-        assert run.spans == []
-
-
-@LIBRARIES
-def test_who_suppresses_instrumentation_has_told_what_there_is_to_tell(library: str, web: Web, traced: Traced) -> None:
-    body = """
-from opentelemetry.instrumentation.utils import suppress_http_instrumentation, suppress_instrumentation
-
-with below():
-    with suppress_instrumentation():
-        tell(library.get(url))
-    with suppress_http_instrumentation():
-        tell(library.get(url, headers={"traceparent": "given"}))
-    tell(library.get(url))
-"""
-    run = traced(_program(library, body), web.url + "/echo")
-    nothing, given, told = _told(run)
-    assert ("traceparent" in nothing, given["traceparent"], told["traceparent"][:4]) == (False, "given", "00-0")
-    assert run.spans == []
-
-
-@pytest.mark.parametrize("sampler", ["parentbased_traceidratio", "always_off"])
-@LIBRARIES
-def test_a_root_that_is_not_sampled_is_a_trace_of_its_own(library: str, sampler: str, web: Web, traced: Traced) -> None:
-    run = traced(
-        _program(library, "for number in range(3):\n    tell(library.get(url))\n"),
-        web.url + "/echo",
-        env={"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0"},
-    )
-    told = [header["traceparent"].split("-") for header in _told(run)]
-    assert {(version, flags) for version, _, _, flags in told} == {("00", "02")}
-    assert len({trace_id for _, trace_id, _, _ in told}) == len({span_id for _, _, span_id, _ in told}) == 3
-    assert run.spans == []
-
-
-REQUESTS_RESENT = """
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPDigestAuth
-from urllib3.util import Retry
-
-class Own(HTTPAdapter.__base__):
-    inner = HTTPAdapter()
-
-    def send(self, request, **kwargs):
-        return self.inner.send(request, **kwargs)
-
-    def close(self):
-        self.inner.close()
-
-def resend():
-    with library.Session() as session:
-        session.mount(url, HTTPAdapter(max_retries=Retry(3, status_forcelist=[503])))
-        tell(session.get(url + "/redirect"))
-        tell(session.get(url + "/digest", auth=HTTPDigestAuth("u", "p")))
-        tell(session.get(url + f"/failing/{sys.argv[2]}?with=503,reset"))
-        with session.get(url + "/stream", stream=True) as response:
-            assert b"".join(response.iter_content(3)).startswith(b"chunk 0")
-        session.mount(url, Own())
-        tell(session.get(url + "/echo"))
-"""
-
-HTTPX_RESENT = """
-def resend():
-    with library.Client(follow_redirects=True) as client:
-        tell(client.get(url + "/redirect"))
-        tell(client.get(url + "/digest", auth=library.DigestAuth("u", "p")))
-        with client.stream("GET", url + "/stream") as response:
-            assert list(response.iter_lines())[0] == "chunk 0"
-    asyncio.run(aresend())
-
-async def aresend():
-    async with library.AsyncClient(follow_redirects=True) as client:
-        for response in await asyncio.gather(*(client.get(url + "/redirect") for number in range(5))):
-            tell(response)
-        async with client.stream("GET", url + "/stream") as response:
-            assert [line async for line in response.aiter_lines()][0] == "chunk 0"
-"""
-
-
-@pytest.mark.parametrize(
-    ("library", "resend", "answers"), [("requests", REQUESTS_RESENT, 4), ("httpx", HTTPX_RESENT, 7)]
 )
-def test_what_is_sent_again_has_a_header_each_time(
-    library: str, resend: str, answers: int, web: Web, traced: Traced
+
+
+@EACH_WAY
+def test_asgi_streams_tasks_and_websockets_below_say_that_nobody_looks(
+    env: dict[str, str], caller: str, traced: Traced
 ) -> None:
-    body = """
-with below() as parent:
-    print(f"span {parent.get_span_context().span_id:016x}")
-    resend()
-    assert trace.get_current_span() is parent
-    thread = threading.Thread(target=resend_in, args=(context.get_current(),))
-    thread.start()
-    thread.join()
-"""
-    in_thread = """
-def resend_in(around):
-    token = context.attach(around)
-    resend()
-    context.detach(token)
-    assert not context.get_current()
-"""
-    run = traced(_program(library, resend + in_thread + body), web.url, f"{library}-unsampled")
-    (span_id,) = _span_ids(run)
-    assert [told["traceparent"] for told in _told(run)] == [f"00-{0x1111:032x}-{span_id}-00"] * answers * 2
-    assert run.spans == []
+    run = traced(ASGI, caller, "unseen", env=env)
+    sent = "websocket.accept websocket.send websocket.close"
+    assert (run.stdout, run.stderr, run.spans) == (f"200\n{sent}\n", "", []), run
 
 
-@pytest.mark.parametrize(
-    ("library", "resend", "answers"), [("requests", REQUESTS_RESENT, 4), ("httpx", HTTPX_RESENT, 7)]
-)
-def test_what_is_sent_again_of_a_root_has_a_header_each_time(
-    library: str, resend: str, answers: int, web: Web, traced: Traced
-) -> None:
-    run = traced(
-        _program(library, resend + "\nresend()\n"),
-        web.url,
-        f"{library}-root",
-        env={"OTEL_TRACES_SAMPLER": "always_off"},
-    )
-    assert [told["traceparent"][-3:] for told in _told(run)] == ["-02"] * answers
-    assert run.spans == []
+def test_asgi_streams_tasks_and_websockets_of_a_request_that_is_kept_are_kept(traced: Traced) -> None:
+    run = traced(ASGI, CALLER + "-01", "seen")
+    assert run.returncode == 0, run
+    assert sorted(span.name for span in run.spans) == ["GET /view", "GET /view/socket", *["inside"] * 6, "tell"]
 
 
-@LIBRARIES
-def test_an_error_of_an_unsampled_request_is_the_programs_own(library: str, closed_port: int, traced: Traced) -> None:
-    body = """
-with below() as parent:
-    for number in range(4):
-        try:
-            library.get(url)
-        except OSError if library.__name__ == "requests" else library.ConnectError as error:
-            print(type(error).__name__, type(error.__context__).__name__)
-    assert trace.get_current_span() is parent
-"""
-    run = traced(_program(library, body), f"http://127.0.0.1:{closed_port}")
-    expected = "ConnectionError MaxRetryError\n" if library == "requests" else "ConnectError ConnectError\n"
-    assert (run.returncode, run.stdout, run.stderr, run.spans) == (0, expected * 4, "", [])
+SAME = (
+    ASK
+    + """
+from opentelemetry import context
 
+given = []
 
-SAMPLER = """
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+async def application(scope, receive, send):
+    given.append((receive, send))
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
 
-class Own(Sampler):
-    def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None):
-        keeps = "keep" in str((attributes or {}).get("url.full"))
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if keeps else Decision.DROP, attributes)
+async def main():
+    from starlette.applications import Starlette
 
-    def get_description(self):
-        return "own"
-"""
+    app = Starlette()
+    app.middleware_stack = application
+    sent = []
 
-
-@LIBRARIES
-def test_a_sampler_of_the_program_sees_every_request(library: str, web: Web, traced: Traced) -> None:
-    body = """
-trace.set_tracer_provider(TracerProvider(sampler=Own()))
-tracer = trace.get_tracer("app")
-with below():
-    tell(library.get(url))
-    tell(library.get(url + "?keep"))
-    with tracer.start_as_current_span("between"):
-        tell(library.get(url + "?keep"))
-"""
-    run = traced(_program(library, SAMPLER + body), web.url + "/echo")
-    assert [told["traceparent"][-2:] in ("01", "03") for told in _told(run)] == [False, True, True]
-    assert [span.attributes for span in run.spans] == [web.described("/echo?keep")] * 2
-
-
-@LIBRARIES
-def test_a_sampled_trace_in_the_middle_of_an_unsampled_one_is_seen(library: str, web: Web, traced: Traced) -> None:
-    body = """
-with below():
-    caller = SpanContext(0x3333, 0x4444, True, TraceFlags(1))
-    with trace.use_span(NonRecordingSpan(caller)):
-        tell(library.get(url))
-    with trace.get_tracer("app").start_as_current_span("dropped too"):
-        tell(library.get(url))
-"""
-    run = traced(_program(library, body), web.url + "/echo")
-    (span,) = run.spans
-    seen, unseen = _told(run)
-    assert (span.attributes, span.parent_id) == (web.described("/echo"), f"{0x4444:016x}")
-    assert seen["traceparent"] == f"00-{0x3333:032x}-{span.span_id}-01"
-    version, trace_id, _, flags = unseen["traceparent"].split("-")
-    assert (version, trace_id, flags) == ("00", f"{0x1111:032x}", "00")
-
-
-def test_what_is_not_http_is_told_nothing(traced: Traced) -> None:
-    body = """
-import requests
-
-class Adapter(requests.adapters.BaseAdapter):
-    def send(self, request, **kwargs):
-        print(sorted(request.headers))
-        response = requests.Response()
-        response.status_code, response.url, response.request, response._content = 200, request.url, request, b""
-        return response
-
-    def close(self):
+    async def receive():
         pass
 
-with below():
-    with requests.Session() as session:
-        session.headers.clear()
-        session.mount("file://", Adapter())
-        session.get("file:///etc/hosts")
-    transport = library.MockTransport(lambda request: library.Response(200))
-    with library.Client(transport=transport) as client:
-        print("traceparent" in client.get("ftp://host/x").request.headers)
+    async def send(message):
+        sent.append(message)
+
+    await app({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)
+    print(given[0][0] is receive, given[0][1] is send, len(sent))
+    assert not context.get_current()
+
+asyncio.run(main())
 """
-    run = traced(_program("httpx", body), "")
-    assert (run.returncode, run.stdout, run.stderr, run.spans) == (0, "[]\nFalse\n", "", [])
+)
+
+
+@pytest.mark.parametrize(("sampler", "same"), [("always_off", "True True 2\n"), ("always_on", "False False 2\n")])
+def test_asgi_watches_the_messages_of_requests_that_are_kept_alone(sampler: str, same: str, traced: Traced) -> None:
+    run = traced(SAME, env={"OTEL_TRACES_SAMPLER": sampler})
+    assert (run.stdout, len(run.spans)) == (same, sampler == "always_on"), run
+
+
+CLIENTS = """
+import asyncio
+import sys
+from flask import Flask
+import httpx, psycopg, redis, requests, sqlalchemy
+from opentelemetry import trace
+
+web, dsn, cache, caller = sys.argv[1:]
+app = Flask(__name__)
+engine = sqlalchemy.create_engine("sqlite://")
+
+async def by_httpx():
+    async with httpx.AsyncClient() as client:
+        return [(await client.get(web + "/echo")).json()["headers"]]
+
+def calls():
+    told = [requests.get(web + "/echo").json()["headers"], httpx.get(web + "/echo").json()["headers"]]
+    told += asyncio.run(by_httpx())
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT 1")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT 42"))
+    with redis.Redis.from_url(cache) as client:
+        client.get("key")
+        with client.pipeline() as pipeline:
+            pipeline.get("a").get("b").execute()
+    with trace.get_tracer("program").start_as_current_span("inside"):
+        told.append(requests.get(web + "/echo").json()["headers"])
+    return [{name.lower(): value for name, value in headers.items()}["traceparent"] for headers in told]
+
+@app.route("/view")
+def view():
+    def pieces():
+        yield " ".join(calls()) + " "
+    return app.response_class(pieces(), headers={"told": " ".join(calls())})
+
+answer = app.test_client().get("/view", headers={"traceparent": caller} if caller else {})
+heard = answer.headers["told"].split() + answer.text.split()
+assert len(heard) == 8, heard
+assert len({one[:35] for one in heard}) == 1 and {int(one[-2:], 16) & 1 for one in heard} == {0}, heard
+assert not caller or heard[0][:35] == caller[:35], heard
+"""
+
+
+@EACH_WAY
+def test_no_client_below_a_request_that_nobody_will_see_makes_a_span(
+    env: dict[str, str], caller: str, postgres: Server, valkey: Server, web: Web, traced: Traced
+) -> None:
+    run = traced(CLIENTS, web.url, postgres.url, valkey.url, caller, env=env)
+    assert (run.returncode, run.stderr, run.spans) == (0, "", []), run
+
+
+LOOKING = (
+    ASK
+    + """
+from flask import Flask
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider, sampling
+from starlette.applications import Starlette
+
+class Sampler(sampling.Sampler):
+    def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None):
+        seen.append(dict(attributes))
+        return sampling.SamplingResult(sampling.Decision.DROP)
+    def get_description(self):
+        return "looking"
+
+class Processor(SpanProcessor):
+    def on_start(self, span, parent_context=None):
+        seen.append(dict(span.attributes))
+
+seen = []
+SETUP
+Flask("x").test_client().get("/a?b", headers={"user-agent": "x"}).close()
+asyncio.run(ask(Starlette(), "/a?b"))
+for one in seen:
+    assert {one["url.path"], one["url.query"]} == {"/a", "b"} and "user_agent.original" in one, seen
+    assert {"server.address", "client.address", "url.scheme", "network.protocol.version"} < set(one), seen
+print(len(seen))
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "trace.set_tracer_provider(TracerProvider(sampler=Sampler()))",
+        "trace.set_tracer_provider(TracerProvider(sampler=sampling.ParentBased(Sampler())))",
+        "trace.set_tracer_provider(TracerProvider()); trace.get_tracer_provider().add_span_processor(Processor())",
+        "trace.get_tracer_provider().add_span_processor(Processor())",
+    ],
+    ids=["sampler", "a part of a sampler", "processor of the program's provider", "processor of ours"],
+)
+def test_whoever_looks_at_a_request_as_it_arrives_sees_all_that_is_known(setup: str, traced: Traced) -> None:
+    run = traced(LOOKING.replace("SETUP", setup))
+    assert (run.stdout, run.stderr) == ("2\n", ""), run
+
+
+LATER = """
+from flask import Flask
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider, sampling
+from opentelemetry import trace
+
+class Kept(SpanProcessor):
+    def on_end(self, span):
+        names.append((span.name, span.attributes["url.path"]))
+
+names = []
+app = Flask(__name__)
+client = app.test_client()
+client.get("/before").close()
+trace.set_tracer_provider(TracerProvider(sampler=sampling.ALWAYS_ON))
+trace.get_tracer_provider().add_span_processor(Kept())
+client.get("/after").close()
+print(names)
+"""
+
+
+def test_a_provider_that_the_program_brings_after_the_first_request_has_its_say(traced: Traced) -> None:
+    run = traced(LATER, env={"OTEL_TRACES_SAMPLER": "always_off"})
+    assert run.stdout == "[('GET', '/after')]\n", run

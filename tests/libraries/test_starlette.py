@@ -261,3 +261,25 @@ asyncio.run(main())
     assert with_us.stdout == without.stdout, with_us
     assert (with_us.stderr, without.spans) == (without.stderr, [])
     assert [span.name for span in with_us.spans] == ["GET /{x}", "print", "GET"]
+
+
+def test_headers_that_can_be_read_only_once_are_the_applications(traced: Traced) -> None:
+    run = traced(
+        STARLETTE
+        + """
+async def echo(scope, receive, send):
+    print([*scope["headers"]])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+async def once(scope, receive, send):
+    await app({**scope, "headers": iter(scope["headers"])}, receive, send)
+
+app = Starlette(routes=[Mount("/", echo)])
+asyncio.run(statuses(once, "/items"))
+""",
+        env={"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "host"},
+    )
+    headers = [(b"host", b"shop.test"), (b"user-agent", b"test/1")]
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{headers}\n200\n", "")
+    assert [(span.name, span.attributes["url.path"]) for span in run.spans] == [("GET /{path}", "/items")]

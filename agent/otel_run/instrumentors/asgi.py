@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
-    from otel_run.instrumentors.http_request import Request
+    from otel_run.instrumentors.http_request import Passing, Request
     from otel_run.instrumentors.http_server import HttpServer
     from otel_run.patching.wrap import Contained
 
@@ -29,47 +29,70 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[Any]]
 
 
-class Gateway:
-    """Where requests come in by ASGI: one server's or framework's layer."""
+def observed(
+    server: HttpServer,
+    original: Callable[..., Awaitable[Any]],
+    contained: Contained,
+    is_left: Callable[[type], bool] | None = None,
+) -> Callable[..., Any]:
+    """Return what calls `original(application, scope, receive, send)` with a request's span around it.
 
-    def __init__(self, server: HttpServer, contained: Contained) -> None:
-        self._server = server
-        self._contained = contained
+    It is one function, where several would be plainer: each coroutine more costs all requests, and each message that
+    they wait for. Applications of classes for which `is_left` is true have a layer of their own.
+    """
+    tells_client = server.tells_client
 
-    async def call(self, application: Application, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Call the application as the server would, with its request's span around it."""
-        contained = self._contained
-        request: Request | None = contained(self._begin, scope)
+    def begin(scope: Scope) -> Passing | None:
+        return server.begin(AsgiArrival, scope) if scope["type"] in ("http", "websocket") else None
+
+    async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
+        if is_left is not None and contained(is_left, type(self)):
+            return await original(self, scope, receive, send)
+        request: Any = contained(begin, scope)
         if request is None:
-            return await application(scope, receive, send)
-        if request.is_recording or (self._server.tells_client and not request.is_excluded):
-            watch = Watch(request, self._server, contained, receive, send)
+            return await original(self, scope, receive, send)
+        is_recording = request.is_recording
+        if tells_client and not request.is_excluded:
+            send = _telling(request, server, contained, send)
+        if is_recording:
+            watch = Watch(request, contained, receive, send)
             receive, send = watch.receive, watch.send
         token = enter(request.context)
         try:
-            result = await application(scope, receive, send)
+            result = await original(self, scope, receive, send)
         except BaseException as error:
-            _leave(request, token, error)
+            # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore.
+            if not isinstance(error, GeneratorExit) or now() is request.context:
+                leave(token)
             contained(request.end, error)
             raise
         leave(token)
-        contained(_returned, request)
+        if is_recording:
+            contained(_returned, request)
         return result
 
-    def _begin(self, scope: Scope) -> Request | None:
-        return self._server.begin(AsgiArrival(scope)) if scope["type"] in ("http", "websocket") else None
+    return call
+
+
+def _telling(request: Passing, server: HttpServer, contained: Contained, send: Send) -> Send:
+    """Return a `send` that tells the client which trace its request became."""
+
+    def with_headers(message: Any) -> dict[str, Any] | None:
+        if not isinstance(message, dict) or message.get("type") not in ("http.response.start", "websocket.accept"):
+            return None
+        more = [(name.lower().encode(), value.encode()) for name, value in server.headers_for_client(request)]
+        return {**message, "headers": [*(message.get("headers") or ()), *more]}
+
+    def tell(message: Any) -> Any:
+        return send(contained(with_headers, message) or message)
+
+    return tell
 
 
 def _returned(request: Request) -> None:
     # What servers answer for an application that has not.
     request.respond_if_silent(500)
     request.end()
-
-
-def _leave(request: Request, token: Any, error: BaseException) -> None:
-    # A coroutine that was abandoned ends wherever it is collected: that context is not ours to restore.
-    if not isinstance(error, GeneratorExit) or now() is request.context:
-        leave(token)
 
 
 # Messages that end an answer, unless they say that there is more.
@@ -81,18 +104,14 @@ _LAST = frozenset((
 class Watch:
     """The messages of one request, as they pass."""
 
-    __slots__ = ("_contained", "_has_trailers", "_receive", "_request", "_send", "_server", "_tells_client")
+    __slots__ = ("_contained", "_has_trailers", "_receive", "_request", "_send")
 
-    def __init__(
-        self, request: Request, server: HttpServer, contained: Contained, receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, request: Request, contained: Contained, receive: Receive, send: Send) -> None:
         self._request = request
-        self._server = server
         self._contained = contained
         self._receive = receive
         self._send = send
         self._has_trailers = False
-        self._tells_client = server.tells_client and not request.is_excluded
 
     async def receive(self) -> dict[str, Any]:
         """Hand on what comes; the span ends with the client."""
@@ -105,19 +124,19 @@ class Watch:
         """Hand on what the application sends; the span ends with the last of it."""
         # Read before it is sent: the message is the server's then, to change as it likes. Told after: it may refuse.
         tell = self._contained(self._read, message)
-        if self._tells_client:
-            message = self._contained(self._with_header, message) or message
         try:
             await self._send(message)
         except OSError:
             # How a server says that the client has gone (ASGI 2.4, "Disconnected Client").
             self._contained(self._request.end)
             raise
-        if tell is not None:
+        if type(tell) is tuple:
+            self._request.status, self._request.headers = tell
+        elif tell is not None:
             self._contained(tell)
 
-    def _read(self, message: Any) -> Callable[[], None] | None:
-        """Return what there is to tell when it has been sent."""
+    def _read(self, message: Any) -> Any:
+        """Return what there is to do when it has been sent, or, of an answer, the status and headers."""
         if not isinstance(message, dict):
             return None
         kind, request = message.get("type"), self._request
@@ -131,9 +150,9 @@ class Watch:
                 cause = sys.exc_info()[1]
                 if cause is not None:
                     request.note(cause)
-            return partial(request.respond, status, message.get("headers") or ())
+            return status, message.get("headers") or ()
         if kind == "websocket.accept":
-            return partial(request.respond, 101, message.get("headers") or ())
+            return 101, message.get("headers") or ()
         if kind == "websocket.close":
             return self._close
         return request.end if kind == "http.response.trailers" and not message.get("more_trailers") else None
@@ -143,14 +162,6 @@ class Watch:
         self._request.respond_if_silent(403)
         self._request.end()
 
-    def _with_header(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        if not isinstance(message, dict) or message.get("type") not in ("http.response.start", "websocket.accept"):
-            return None
-        more = [
-            (name.lower().encode(), value.encode()) for name, value in self._server.headers_for_client(self._request)
-        ]
-        return {**message, "headers": [*(message.get("headers") or ()), *more]}
-
 
 def around_method(
     server: HttpServer, is_left: Callable[[type], bool] | None = None
@@ -159,18 +170,7 @@ def around_method(
 
     Subclasses for which `is_left` is true have a layer of their own.
     """
-
-    def make(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
-        gateway = Gateway(server, contained)
-
-        async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
-            if is_left is not None and contained(is_left, type(self)):
-                return await original(self, scope, receive, send)
-            return await gateway.call(original.__get__(self), scope, receive, send)
-
-        return call
-
-    return make
+    return partial(observed, server, is_left=is_left)
 
 
 class WatchedApplication(http_application.WatchedApplication):
@@ -181,10 +181,10 @@ class WatchedApplication(http_application.WatchedApplication):
     # Servers and middleware look whether this is a coroutine function.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call it, with its request's span around."""
-        return await self._gateway.call(self.__wrapped__, scope, receive, send)
+        return await self._observed(self.__wrapped__, scope, receive, send)
 
 
 def watching(instrumentor: http_application.ServerInstrumentor, tracer: Tracer) -> Callable[[Any], WatchedApplication]:
     """Return what makes of an application that `instrumentor` has found in its server one that is watched."""
-    gateway = Gateway(instrumentor.layer(tracer), instrumentor.fuse().contained)
-    return lambda application: WatchedApplication(application, gateway)
+    call = observed(instrumentor.layer(tracer), http_application.call, instrumentor.fuse().contained)
+    return lambda application: WatchedApplication(application, call)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_run.instrumentors.http_arrival import Arrival, path_of
+from otel_run.instrumentors.http_arrival import Arrival, is_plain, path_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from otel_run.instrumentors.http_arrival import Told
 
     Scope = dict[str, Any]
 
@@ -19,23 +21,31 @@ if TYPE_CHECKING:
 class AsgiArrival(Arrival):
     """A request as an ASGI scope has it; read as far as somebody asks, which for most nobody does."""
 
-    __slots__ = ("_headers", "_joined", "_path", "mark", "method", "scope")
+    __slots__ = ("_headers", "_made", "_path", "mark", "method", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self._headers = headers = scope.get("headers") or ()
+        headers = scope.get("headers")
+        # ASGI allows what can be read only once, which the application shall do.
+        self._headers: Any = headers if hasattr(headers, "__len__") else ()
         # Copies of a scope have the same headers.
         self.mark = headers or scope
         self.method = scope.get("method", "GET")
         # Now: some frameworks take from it, in place, what a mount has matched.
         self._path: str = scope.get("path", "")
-        count = len(headers)
-        joined: dict[bytes, bytes] = dict(headers)
-        if len(joined) != count:
-            joined = {}
-            for name, value in headers:
-                joined[name] = joined[name] + b", " + value if name in joined else value
-        self._joined = joined
+        self._made: dict[bytes, bytes] | None = None
+
+    @property
+    def _joined(self) -> dict[bytes, bytes]:
+        """The headers by name, of several with the same the values joined."""
+        if self._made is None:
+            joined: dict[bytes, bytes] = dict(self._headers)
+            if len(joined) != len(self._headers):
+                joined = {}
+                for name, value in self._headers:
+                    joined[name] = joined[name] + b", " + value if name in joined else value
+            self._made = joined
+        return self._made
 
     @property
     def scheme(self) -> str:
@@ -47,17 +57,6 @@ class AsgiArrival(Arrival):
         """The query, without its question mark."""
         query: bytes = self.scope.get("query_string") or b""
         return query.decode("latin-1")
-
-    @property
-    def version(self) -> str:
-        """The HTTP version."""
-        version: str = self.scope.get("http_version", "")
-        return version
-
-    @property
-    def peer(self) -> tuple[str, int | None] | None:
-        """The other end of the socket."""
-        return _address(self.scope.get("client"))
 
     @property
     def local(self) -> tuple[str, int | None] | None:
@@ -77,6 +76,35 @@ class AsgiArrival(Arrival):
         raw: bytes | None = self.scope.get("raw_path")
         return path_of(raw.decode("latin-1")) if raw else super().raw_path()
 
+    def brings_context(self) -> bool:
+        """Tell whether there is something for the propagators of W3C in it."""
+        joined = self._joined
+        return b"traceparent" in joined or b"baggage" in joined
+
+    def told(self) -> Told:
+        """Return all that is told of each request."""
+        get, joined = self.scope.get, self._made or self._joined
+        header = joined.get
+        raw, query = get("raw_path"), get("query_string")
+        path = raw.decode("latin-1") if raw else self._path
+        peer, port = _address(get("client")) or (None, None)
+        host, agent = header(b"host"), header(b"user-agent")
+        proxied = None
+        if not _PROXIED.isdisjoint(joined):
+            forwarded, proto, other, client = map(self.header, _OF_PROXIES)
+            proxied = (forwarded, proto, other, client)
+        return (
+            get("scheme") or self.scheme,
+            path if is_plain(path) and path[:1] == "/" else path_of(path) if raw else quoted(path),
+            query.decode("latin-1") if query else "",
+            get("http_version", ""),
+            peer,
+            port,
+            None if host is None else host.decode("latin-1"),
+            None if agent is None else agent.decode("latin-1"),
+            proxied,
+        )
+
     def header(self, name: str) -> str | None:
         """Return a header's value; of several, joined by commas."""
         value = self._joined.get(_NAMES.get(name) or name.encode("latin-1"))
@@ -84,7 +112,7 @@ class AsgiArrival(Arrival):
 
     def headers(self) -> Iterable[tuple[str, str]]:
         """Return all headers, one by one."""
-        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self.scope["headers"]]
+        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._headers]
 
     def is_like(self, other: Arrival) -> bool:
         """Tell whether this is the other, or a copy of it, whatever middleware has put in its place or beside."""
@@ -109,6 +137,10 @@ _NAMES = {
         "x-forwarded-host", "x-forwarded-proto",
     )
 }  # fmt: skip
+
+
+_OF_PROXIES = ("forwarded", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-for")
+_PROXIED = frozenset(map(str.encode, _OF_PROXIES))
 
 
 def _address(pair: Any) -> tuple[str, int | None] | None:

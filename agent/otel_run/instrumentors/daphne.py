@@ -23,8 +23,8 @@ class DaphneInstrumentor(http_application.ServerInstrumentor):
         """Return the patch."""
         from daphne.server import Server
 
-        gateway = asgi.Gateway(self.layer(tracer), self.fuse().contained)
-        return [self.after(Server, "__init__", "application", lambda found: _WatchedApplication(found, gateway))]
+        observed = asgi.observed(self.layer(tracer), _call, self.fuse().contained)
+        return [self.after(Server, "__init__", "application", lambda found: _WatchedApplication(found, observed))]
 
 
 class _WatchedApplication(http_application.WatchedApplication):
@@ -34,9 +34,8 @@ class _WatchedApplication(http_application.WatchedApplication):
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Any:
         """Call it, with its request's span around."""
-        application = self.__wrapped__
+        return await self._observed(self.__wrapped__, scope, receive, send)
 
-        def call(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Any:
-            return application(scope=scope, receive=receive, send=send)
 
-        return await self._gateway.call(call, scope, receive, send)
+def _call(application: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Any:
+    return application(scope=scope, receive=receive, send=send)

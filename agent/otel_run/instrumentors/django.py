@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
+    from otel_run.instrumentors.http_request import Request
     from otel_run.instrumentors.http_server import HttpServer
     from otel_run.patching.wrap import Begin, Contained
 
@@ -79,19 +80,19 @@ def _around_resolving(original: Callable[..., Any], contained: Contained) -> Cal
         # Django leaves such a frame out of the page that it makes of an exception.
         __traceback_hide__ = True
         match = original(self, request)
-        contained(_take_route, request, match)
+        served = current()
+        if served is not None:
+            contained(_take_route, served, request, match)
         return match
 
     return resolve_request
 
 
-def _take_route(http_request: Any, match: Any) -> None:
-    request = current()
-    if request is not None and request.is_recording:
-        route = match.route
-        if route is not None:
-            # As Django joins routes, of which those that are regular expressions begin with their own anchor.
-            request.set_route("/" + route.removeprefix("^"), http_request.META.get("SCRIPT_NAME", "").rstrip("/"))
+def _take_route(served: Request, request: Any, match: Any) -> None:
+    route = match.route
+    if route is not None:
+        # As Django joins routes, of which those that are regular expressions begin with their own anchor.
+        served.set_route("/" + route.removeprefix("^"), request.META.get("SCRIPT_NAME", "").rstrip("/"))
 
 
 def _around_middleware(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
@@ -120,6 +121,6 @@ def _begin_page(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 def _note(error: BaseException) -> None:
     request = current()
-    if request is not None and request.is_recording:
+    if request is not None:
         # In place of one that was handled before: that is not what made the page, or is the context of what did.
         request.note(error, instead=True)

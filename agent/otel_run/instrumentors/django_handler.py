@@ -16,7 +16,7 @@ from otel_run.tracing.entering import enter, leave, now
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    from otel_run.instrumentors.http_request import Request
+    from otel_run.instrumentors.http_request import Passing, Request
     from otel_run.instrumentors.http_server import HttpServer
     from otel_run.patching.wrap import Contained
 
@@ -30,18 +30,16 @@ def around_methods(server: HttpServer, seen: Container[object]) -> tuple[Make, M
     of those, or not: then the context is asked.
     """
 
-    def begin(handler: Any, http_request: Any) -> Request | None:
-        if type(handler).__call__ in seen:
-            return None
+    def begin(http_request: Any) -> Passing | None:
         if hasattr(http_request, "environ"):
-            return server.begin(WsgiArrival(http_request.environ))
+            return server.begin(WsgiArrival, http_request.environ)
         if hasattr(http_request, "scope"):
-            return server.begin(AsgiArrival(http_request.scope))
+            return server.begin(AsgiArrival, http_request.scope)
         return None
 
     def make(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
         def get_response(self: Any, request: Any) -> Any:
-            served: Request | None = contained(begin, self, request)
+            served: Passing | None = None if type(self).__call__ in seen else contained(begin, request)
             if served is None:
                 return original(self, request)
             token = enter(served.context)
@@ -52,14 +50,15 @@ def around_methods(server: HttpServer, seen: Container[object]) -> tuple[Make, M
                 contained(served.end, error)
                 raise
             leave(token)
-            contained(_end_with_close, served, response, contained)
+            if served.is_recording:
+                contained(_end_with_close, served, response, contained)
             return response
 
         return get_response
 
     def make_async(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
         async def get_response_async(self: Any, request: Any) -> Any:
-            served: Request | None = contained(begin, self, request)
+            served: Passing | None = None if type(self).__call__ in seen else contained(begin, request)
             if served is None:
                 return await original(self, request)
             token = enter(served.context)
@@ -72,7 +71,8 @@ def around_methods(server: HttpServer, seen: Container[object]) -> tuple[Make, M
                 contained(served.end, error)
                 raise
             leave(token)
-            contained(_end_with_close, served, response, contained)
+            if served.is_recording:
+                contained(_end_with_close, served, response, contained)
             return response
 
         return get_response_async

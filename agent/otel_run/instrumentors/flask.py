@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
+    from otel_run.instrumentors.http_request import Request
     from otel_run.patching.wrap import Contained
 
 _UNIT = "instrumentor flask"
@@ -55,20 +56,23 @@ class FlaskInstrumentor(LayerInstrumentor):
 def _around_matching(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
     def match_request(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        contained(_take_route, self)
+        request = current()
+        if request is not None:
+            contained(_take_route, request, self)
         return result
 
     return match_request
 
 
-def _take_route(context: Any) -> None:
-    request = current()
-    if request is None or not request.is_recording:
+def _take_route(request: Request, context: Any) -> None:
+    http_request = context.request
+    rule, environ = http_request.url_rule, http_request.environ
+    if rule is None:
         return
-    rule, environ = context.request.url_rule, context.request.environ
     # A program may also match URLs for itself, with a `test_request_context`.
-    if rule is not None and request.is_about(wsgi.WsgiArrival(environ)):
-        request.set_route(rule.rule, wsgi.decoded(environ.get("SCRIPT_NAME", "")).rstrip("/"))
+    if environ.get("wsgi.input") is request.mark or request.is_about(wsgi.WsgiArrival(environ)):
+        root = environ.get("SCRIPT_NAME")
+        request.set_route(rule.rule, wsgi.decoded(root).rstrip("/") if root else "")
 
 
 def _begin_handling(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

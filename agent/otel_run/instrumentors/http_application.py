@@ -6,14 +6,14 @@ the application, and they call it as its gateway says.
 
 from __future__ import annotations
 
+import operator
 from functools import wraps
 from typing import TYPE_CHECKING, Any
-
-from opentelemetry import context
 
 from otel_run.boundary import Fuse
 from otel_run.instrumentors.http_layer import LayerInstrumentor
 from otel_run.patching.wrap import Patch
+from otel_run.tracing.entering import enter, leave, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 
 class WatchedApplication:
-    """Called in an application's place, and in all else the same; a gateway's own has `__call__`."""
+    """Called in an application's place, and in all else the same; a gateway's own has `__call__`.
 
-    __slots__ = ("__weakref__", "__wrapped__", "_gateway")
+    That calls `observed`, the gateway's, with the application in front of the arguments.
+    """
 
-    def __init__(self, application: Any, gateway: Any) -> None:
+    __slots__ = ("__weakref__", "__wrapped__", "_observed")
+
+    def __init__(self, application: Any, observed: Callable[..., Any]) -> None:
         # All else that is set is the application's.
         object.__setattr__(self, "__wrapped__", application)
-        object.__setattr__(self, "_gateway", gateway)
+        object.__setattr__(self, "_observed", observed)
 
     # What a program asks of `server.app` goes on to what it has put there.
 
@@ -55,6 +58,15 @@ class WatchedApplication:
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
+
+
+def _call(application: Callable[..., Any], *args: Any) -> Any:
+    __traceback_hide__ = True
+    return application(*args)
+
+
+# Without a frame of its own since Python 3.11.
+call: Callable[..., Any] = getattr(operator, "call", _call)
 
 
 def replace(holder: object, attribute: str, watch: Callable[[Any], Any]) -> None:
@@ -88,14 +100,14 @@ class ServerInstrumentor(LayerInstrumentor):
 
 def carried(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function`, to be called by a thread that has no context, in the one that is current now."""
-    around = context.get_current()
+    around = now()
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = context.attach(around)
+        token = enter(around)
         try:
             return function(*args, **kwargs)
         finally:
-            context.detach(token)
+            leave(token)
 
     return call

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from otel_run.instrumentors.http_forwarded import as_scheme, first, read_forwarded, split_host
+from otel_run.instrumentors.http_forwarded import split_host, told_by_proxies
 from otel_run.instrumentors.url_template import DEFAULT_PORTS
 from otel_run.masking.url import mask
 
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import AttributeValue
 
+    from otel_run.instrumentors.http_forwarded import Proxied
     from otel_run.instrumentors.http_headers import Attributes
     from otel_run.settings import Settings
 
+    # Scheme, path as it came, query, version, address and port of the peer, `Host`, `User-Agent`, what proxies tell.
+    Told = tuple[str, str, str, str, str | None, int | None, str | None, str | None, Proxied | None]
+
+# Of a server that is asked for by more names, or by any, the others are read each time.
+_MOST_HOSTS = 32
+_MOST_CHARACTERS = 256
 _DEFAULT_PORTS = {**DEFAULT_PORTS, "ws": 80, "wss": 443}
-_NOTHING_TOLD: dict[str, str] = {}
 
 
 class Arrival:
@@ -47,18 +53,8 @@ class Arrival:
         raise NotImplementedError
 
     @property
-    def version(self) -> str:
-        """The HTTP version, "1.1"; empty if unknown."""
-        raise NotImplementedError
-
-    @property
-    def peer(self) -> Any:
-        """(address, port) of the other end of the socket; None where there is none."""
-        raise NotImplementedError
-
-    @property
     def local(self) -> Any:
-        """The same of our end."""
+        """(address, port) of our end of the socket; None where there is none."""
         raise NotImplementedError
 
     def path(self) -> str:
@@ -72,6 +68,14 @@ class Arrival:
     def raw_path(self) -> str:
         """Return the path as it came in the URL."""
         return quoted(self.path())
+
+    def brings_context(self) -> bool:
+        """Tell whether there is something for the propagators of W3C in it."""
+        raise NotImplementedError
+
+    def told(self) -> Told:
+        """Return all that is told of each request, empty or None where it is unknown: in one call, as it costs most."""
+        raise NotImplementedError
 
     def header(self, name: str) -> str | None:
         """Return a header's value; of several, joined by commas (RFC 9110, 5.3)."""
@@ -117,12 +121,13 @@ def _squeezed(value: str | None) -> str | None:
     return value.replace(" ", "") if value else value
 
 
-_PLAIN = re.compile(r"[\w./~-]*", re.ASCII)
+# Tells whether a path has nothing in it that is encoded in a URL.
+is_plain = re.compile(r"[\w./~-]*", re.ASCII).fullmatch
 
 
 def quoted(path: str) -> str:
     """Return a decoded path as it stands in a URL."""
-    return path if _PLAIN.fullmatch(path) else quote(path, safe="/:@!$&'()*+,;=~-._", errors="replace")
+    return path if is_plain(path) else quote(path, safe="/:@!$&'()*+,;=~-._", errors="replace")
 
 
 def path_of(target: str) -> str:
@@ -147,52 +152,51 @@ class Description:
     """What is told of a request when its span starts, by the user's settings."""
 
     def __init__(self, settings: Settings) -> None:
-        self._methods = None if settings.http_capture_all_methods else frozenset(settings.http_known_methods)
+        # Those that are told as they are; None for all.
+        self.methods = None if settings.http_capture_all_methods else frozenset(settings.http_known_methods)
+        self._hosts: dict[str, tuple[str, int | None]] = {}
         self._old_names = "http/dup" in settings.semconv_opt_in
         self._mask: Callable[[str], str] = mask if settings.masks() else str
 
-    def knows(self, method: str) -> bool:
-        """Tell whether the method is told as it is."""
-        return self._methods is None or method in self._methods
+    def _split(self, host: str) -> tuple[str, int | None]:
+        """Return the address and the port of a `Host`, and remember them: there are few."""
+        found = split_host(host)
+        if len(self._hosts) < _MOST_HOSTS and len(host) <= _MOST_CHARACTERS:
+            self._hosts[host] = found
+        return found
 
     def __call__(self, arrival: Arrival) -> Attributes:
         """Return the attributes."""
-        header, method, query, peer, version = (
-            arrival.header, arrival.method, arrival.query, arrival.peer, arrival.version
-        )  # fmt: skip
-        forwarded = header("forwarded")
-        told = read_forwarded(forwarded) if forwarded else _NOTHING_TOLD
-        proto = told.get("proto") or first(header("x-forwarded-proto"))
-        scheme = (as_scheme(proto) if proto else "") or arrival.scheme
-        attributes: Attributes = {"http.request.method": method, "url.path": arrival.raw_path(), "url.scheme": scheme}
-        if not self.knows(method):
+        method = arrival.method
+        scheme, path, query, version, peer, peer_port, host, agent, proxied = arrival.told()
+        named, client = host, ""
+        if proxied is not None:
+            scheme, named, client = told_by_proxies(proxied, scheme, host)
+        attributes: Attributes = {"http.request.method": method, "url.path": path, "url.scheme": scheme}
+        if self.methods is not None and method not in self.methods:
             attributes["http.request.method"] = "_OTHER"
             attributes["http.request.method_original"] = method
         if query:
             attributes["url.query"] = self._mask("?" + legal(query))[1:]
-        host = told.get("host") or first(header("x-forwarded-host")) or header("host")
-        address, port = split_host(host) if host else arrival.local or (None, None)
+        address, port = self._hosts.get(named) or self._split(named) if named else arrival.local or (None, None)
         if address:
             attributes["server.address"] = address
             # A server without a port listens on a socket of the file system.
-            port = port or (_DEFAULT_PORTS.get(scheme) if host else None)
+            port = port or (_DEFAULT_PORTS.get(scheme) if named else None)
             if port:
                 attributes["server.port"] = port
         if peer:
-            attributes["network.peer.address"] = peer[0]
-            if peer[1]:
-                attributes["network.peer.port"] = peer[1]
-        client = told.get("for") or first(header("x-forwarded-for"))
-        client = split_host(client)[0] if client else ""
+            attributes["network.peer.address"] = peer
+            if peer_port:
+                attributes["network.peer.port"] = peer_port
         if client or peer:
-            attributes["client.address"] = client or peer[0]
-        agent = header("user-agent")
+            attributes["client.address"] = client or peer
         if agent:
             attributes["user_agent.original"] = agent
         if version:
             attributes["network.protocol.version"] = version
         if self._old_names:
-            attributes.update(_in_old_names(attributes, header("host")))
+            attributes.update(_in_old_names(attributes, host))
         return attributes
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
+    # The headers Forwarded, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-For.
+    Proxied = tuple[str | None, str | None, str | None, str | None]
 
 # What is kept of a text that comes with each request of a client.
 _MOST_CHARACTERS = 512
@@ -88,6 +90,22 @@ def read_forwarded(value: str) -> dict[str, str]:
         if value[at : at + 1] != ";":
             return found
         at = _end_of(_NO_PARAMETERS.match(value, at))
+
+
+def told_by_proxies(proxied: Proxied, scheme: str, host: str | None) -> tuple[str, str | None, str]:
+    """Return the scheme, the host with its port, and the client's address, if known, of what the client asked for.
+
+    `scheme` and `host` are what the request has that came to us.
+    """
+    forwarded, proto, other_host, client = proxied
+    told = read_forwarded(forwarded) if forwarded else {}
+    proto = told.get("proto") or first(proto)
+    client = told.get("for") or first(client)
+    return (
+        (as_scheme(proto) if proto else "") or scheme,
+        told.get("host") or first(other_host) or host,
+        split_host(client)[0] if client else "",
+    )
 
 
 def _end_of(found: re.Match[str] | None) -> int:

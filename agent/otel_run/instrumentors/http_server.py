@@ -9,29 +9,32 @@ route, the exception that became an error page. Source: OpenTelemetry semantic c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context
+from opentelemetry import propagate
 from opentelemetry.baggage import _BAGGAGE_KEY
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation import _SPAN_KEY, get_current_span
 
 from otel_run import settings
 from otel_run.instrumentors.http_arrival import Deferred, Description
 from otel_run.instrumentors.http_headers import HeaderCapture
 from otel_run.instrumentors.http_probes import is_probe
-from otel_run.instrumentors.http_request import Request, of
+from otel_run.instrumentors.http_request import Excluded, Passing, Request, of
+from otel_run.tracing import propagation
 from otel_run.tracing.call import EVERYTHING, HTTP, is_suppressed
-from otel_run.tracing.decided import IS_KEPT
+from otel_run.tracing.decided import ASK, IS_KEPT
 from otel_run.tracing.entering import now
 from otel_run.tracing.ids import RandomIds
-from otel_run.tracing.propagation import extract
+from otel_run.tracing.processors import Processors
+from otel_run.tracing.span import Span, Unsampled
+from otel_run.tracing.tracer import Tracer, dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.trace import Tracer
+    from opentelemetry import trace
 
     from otel_run.instrumentors.http_arrival import Arrival
     from otel_run.instrumentors.http_headers import Attributes
@@ -51,7 +54,7 @@ class HttpServer:
     # Its answer for an application that makes a body and never tells a status; None if it sends one without.
     answer_to_silence: int | None = 500
 
-    def __init__(self, tracer: Tracer, library: str, outermost: bool = False) -> None:
+    def __init__(self, tracer: trace.Tracer, library: str, outermost: bool = False) -> None:
         found = settings.current()
         self.tracer = tracer
         self.is_on = True
@@ -61,21 +64,20 @@ class HttpServer:
         # Whether this layer has a say of its own in what is excluded.
         self._has_own_patterns = library in found.excluded_urls_by_library
         self._drops_probes = found.probes == "drop"
-        self._old_names = "http/dup" in found.semconv_opt_in
+        self._may_exclude = bool(self._excluded) or self._drops_probes
+        self.has_old_names = "http/dup" in found.semconv_opt_in
         self._describe = Description(found)
+        self._methods = self._describe.methods
         self.headers = HeaderCapture(found, found.capture_server_request_headers, found.capture_server_response_headers)
+        # Whether answers get a header with the trace's id, and which.
         self._told_in = () if "off" in found.response_header else found.response_header
+        self.tells_client = bool(self._told_in)
 
-    @property
-    def tells_client(self) -> bool:
-        """Tell whether answers get a header with the trace's id."""
-        return bool(self._told_in)
-
-    def begin(self, arrival: Arrival) -> Request | None:
-        """Start the span of a request; None if it has one already, or nobody wants any."""
+    def begin(self, read: Callable[[Any], Arrival], source: Any) -> Passing | None:
+        """Start the span of the request that `read` finds in `source`; None if it has one, or nobody wants any."""
         if not self.is_on:
             return None
-        around = now()
+        arrival, around = read(source), now()
         # Empty where nothing is above, as nearly everywhere.
         if around:
             above = of(around)
@@ -83,30 +85,49 @@ class HttpServer:
                 return self._begin_inside(above, arrival)
             if self._outermost:
                 around = _without_caller(around)
-            elif is_suppressed(EVERYTHING):
+            elif is_suppressed(EVERYTHING, around):
                 return None
-        parent = extract(arrival, around)
-        if (self._excluded and self._excludes(arrival)) or (self._drops_probes and is_probe(arrival)):
-            return self._exclude(arrival, parent)
+        # Most of the outermost bring nothing: that is seen here without a call for each header.
+        brings = propagate._HTTP_TEXT_FORMAT is not propagation._default or arrival.brings_context()
+        parent = propagation.extract(arrival, around) if brings else around
+        if self._may_exclude and (self._excludes(arrival) or (self._drops_probes and is_probe(arrival))):
+            return _exclude(arrival, parent)
         return self._start(arrival, parent)
 
-    def _begin_inside(self, above: Request, arrival: Arrival) -> Request | None:
+    def _begin_inside(self, above: Passing, arrival: Arrival) -> Passing | None:
         """Let a layer inside decide what is excluded, if the user has given it patterns of its own."""
         if not self._has_own_patterns or (self._drops_probes and is_probe(arrival)):
             return None
         excludes = self._excludes(arrival)
         if excludes is above.is_excluded:
             return None
-        parent = _with_span_of(above.parent, context.get_current())
+        parent = _with_span_of(above.parent, now())
         if excludes:
             above.drop()
-            return self._exclude(arrival, parent)
+            return _exclude(arrival, parent)
         return self._start(arrival, parent)
 
-    def _start(self, arrival: Arrival, parent: Context) -> Request:
-        method = arrival.method if self._describe.knows(arrival.method) else "HTTP"
-        # All attributes that are known go in at the start: samplers see nothing else.
-        span = self.tracer.start_span(method, parent, SpanKind.SERVER, Deferred(self._attributes, arrival))
+    def _start(self, arrival: Arrival, parent: Context) -> Passing:
+        tracer: Any = self.tracer
+        is_ruled = type(tracer) is Tracer and tracer._ruler is tracer.sampler and tracer._rule is not ASK
+        if is_ruled and (parent or not tracer._rule.bound):
+            unsampled = dropped(tracer, parent)
+            if unsampled is not None:
+                return Passing(arrival, unsampled, parent)
+        method = arrival.method
+        if self._methods is not None and method not in self._methods:
+            method = "HTTP"
+        if is_ruled and type(tracer.span_processor) is Processors and not tracer.span_processor._others:
+            # Nobody looks at a span that starts, and only one that is kept shall cost its attributes.
+            span = tracer.start_span(method, parent, SpanKind.SERVER)
+            if type(span) is not Span:
+                return Passing(arrival, span, parent)
+            span.set_attributes(self._attributes(arrival) if self.headers.of_requests else self._describe(arrival))
+        else:
+            # All attributes that are known go in at the start: samplers see nothing else.
+            span = tracer.start_span(method, parent, SpanKind.SERVER, Deferred(self._attributes, arrival))
+            if not span.is_recording():
+                return Passing(arrival, span, parent)
         return Request(self, arrival, span, parent, method)
 
     def _attributes(self, arrival: Arrival) -> Attributes:
@@ -115,32 +136,11 @@ class HttpServer:
             attributes.update(self.headers.of_request(arrival.headers()))
         return attributes
 
-    def _exclude(self, arrival: Arrival, parent: Context) -> Request:
-        """Give the request a parent for all below that is not sampled, in the caller's trace if there is one."""
-        told = get_current_span(parent).get_span_context()
-        # Whether the trace's id was drawn at random stays as it was told.
-        is_random = told.trace_flags & TraceFlags.RANDOM_TRACE_ID if told.is_valid else TraceFlags.RANDOM_TRACE_ID
-        unsampled = SpanContext(
-            told.trace_id or _ids.generate_trace_id(),
-            told.span_id or _ids.generate_span_id(),
-            False,
-            TraceFlags(is_random),
-            told.trace_state,
-        )
-        return Request(self, arrival, NonRecordingSpan(unsampled), parent, is_excluded=True)
-
     def _excludes(self, arrival: Arrival) -> bool:
         url = arrival.url()
         return any(pattern.search(url) for pattern in self._excluded)
 
-    def describe_status(self, status: int) -> Attributes:
-        """Return the attributes of an answer's status."""
-        told: Attributes = {"http.response.status_code": status}
-        if self._old_names:
-            told["http.status_code"] = status
-        return told
-
-    def headers_for_client(self, request: Request) -> list[tuple[str, str]]:
+    def headers_for_client(self, request: Passing) -> list[tuple[str, str]]:
         """Return the headers that tell the client which trace its request became.
 
         Sources: W3C Trace Context Level 2, "traceresponse"; for browsers, which cannot read that one across
@@ -155,6 +155,21 @@ class HttpServer:
         return [made[name] for name in self._told_in]
 
 
+def _exclude(arrival: Arrival, parent: Context) -> Excluded:
+    """Give the request a parent for all below that is not sampled, in the caller's trace if there is one."""
+    told = get_current_span(parent).get_span_context()
+    # Whether the trace's id was drawn at random stays as it was told.
+    is_random = told.trace_flags & TraceFlags.RANDOM_TRACE_ID if told.is_valid else TraceFlags.RANDOM_TRACE_ID
+    unsampled = SpanContext(
+        told.trace_id or _ids.generate_trace_id(),
+        told.span_id or _ids.generate_span_id(),
+        False,
+        TraceFlags(is_random),
+        told.trace_state,
+    )
+    return Excluded(arrival, Unsampled(unsampled), parent)
+
+
 # What tells of whoever started the server, and holds for none of its requests.
 _OF_CALLERS = frozenset((_SPAN_KEY, _BAGGAGE_KEY, IS_KEPT, EVERYTHING, HTTP, "suppress_instrumentation"))
 
@@ -166,9 +181,10 @@ def _without_caller(around: Context) -> Context:
 
 
 def _with_span_of(source: Context, around: Context) -> Context:
-    """Return `around` with the span and the baggage of `source` in place of its own."""
+    """Return `around` with the span, what is decided of it, and the baggage of `source` in place of its own."""
     if not source and _SPAN_KEY not in around and _BAGGAGE_KEY not in around:
         return around
-    kept = {key: value for key, value in around.items() if key not in (_SPAN_KEY, _BAGGAGE_KEY, IS_KEPT)}
-    kept.update((key, source[key]) for key in (_SPAN_KEY, _BAGGAGE_KEY) if key in source)
+    parts = (_SPAN_KEY, _BAGGAGE_KEY, IS_KEPT)
+    kept = {key: value for key, value in around.items() if key not in parts}
+    kept.update((key, source[key]) for key in parts if key in source)
     return Context(kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_run.instrumentors import asgi
+from otel_run.instrumentors import asgi, http_application
 from otel_run.instrumentors.http_application import ServerInstrumentor, carried
 from otel_run.patching.wrap import Around
 
@@ -38,7 +38,7 @@ class HypercornInstrumentor(ServerInstrumentor):
 
 def _around(server: HttpServer) -> Make:
     def make(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
-        gateway = asgi.Gateway(server, contained)
+        observed = asgi.observed(server, http_application.call, contained)
 
         async def call(
             self: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, sync_spawn: Any, *rest: Any
@@ -46,7 +46,7 @@ def _around(server: HttpServer) -> Make:
             async def application(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
                 await original(self, scope, receive, send, contained(_carrying, sync_spawn) or sync_spawn, *rest)
 
-            await gateway.call(application, scope, receive, send)
+            await observed(application, scope, receive, send)
 
         return call
 

@@ -67,14 +67,18 @@ def _patches(provider: trace.TracerProvider | None) -> list[Patch]:
 
 def _begin_route(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     request = current()
-    if request is not None and request.is_recording:
-        _set_route(request, getattr(args[0], "path", None), args, kwargs)
+    if request is None:
+        return
+    path = getattr(args[0], "path", None)
+    if isinstance(path, str):
+        scope = args[1] if len(args) > 1 else kwargs["scope"]
+        request.set_route(path, (scope.get("root_path") or "").rstrip("/"))
 
 
 def begin_included(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Take the route of FastAPI's `APIRoute.handle`, whose path may have a prefix that it doesn't know itself."""
     request = current()
-    if request is not None and request.is_recording:
+    if request is not None:
         included = _inclusion(args, kwargs)
         at = included if getattr(included, "original_route", None) is args[0] else args[0]
         _set_route(request, getattr(at, "path", None), args, kwargs)
@@ -83,7 +87,7 @@ def begin_included(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 def begin_frontend(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Take the route of FastAPI's files for a frontend: where they are, and whatever is below."""
     request = current()
-    if request is not None and request.is_recording:
+    if request is not None:
         prefix = getattr(_inclusion(args, kwargs), "frontend_prefix", "")
         _set_route(request, f"{prefix}{args[0].path}".rstrip("/") + "/{path}", args, kwargs)
 
@@ -92,7 +96,7 @@ def _begin_mount(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Take where the application inside is; a route of its own, if it has any that we know, comes later."""
     request = current()
     path = getattr(args[0], "path", None)
-    if request is not None and request.is_recording and isinstance(path, str):
+    if request is not None and isinstance(path, str):
         scope = _scope(args, kwargs)
         request.mount(_root(scope), path, (scope.get("app_root_path") or "").rstrip("/"))
         _set_route(request, "/{path}", args, kwargs)
@@ -127,13 +131,15 @@ def _around_pages(original: Callable[..., Any], contained: Contained) -> Callabl
     """
 
     async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
-        request: Request | None = contained(_recording)
+        request = current()
         if request is None:
             return await original(self, scope, receive, send)
 
-        async def watched_send(message: dict[str, Any]) -> None:
-            contained(_note_page, request, message)
-            await send(message)
+        def watched_send(message: dict[str, Any]) -> Any:
+            # Most are pieces of a body, and not worth the call.
+            if type(message) is not dict or message.get("type") == "http.response.start":
+                contained(_note_page, request, message)
+            return send(message)
 
         try:
             return await original(self, scope, receive, watched_send)
@@ -142,11 +148,6 @@ def _around_pages(original: Callable[..., Any], contained: Contained) -> Callabl
             raise
 
     return call
-
-
-def _recording() -> Request | None:
-    request = current()
-    return request if request is not None and request.is_recording else None
 
 
 def _note_page(request: Request, message: dict[str, Any]) -> None:

@@ -7,10 +7,11 @@ body, unless the server looks at what kind of object it is. The application sees
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_run.instrumentors import http_application
-from otel_run.instrumentors.http_arrival import Arrival, path_of
+from otel_run.instrumentors.http_arrival import Arrival, is_plain, path_of, quoted
 from otel_run.instrumentors.http_request import current
 from otel_run.instrumentors.wsgi_body import Body, Pieces, Sized, end_with_close, is_for_sendfile
 from otel_run.tracing.entering import enter, leave, now
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
-    from otel_run.instrumentors.http_request import Request
+    from otel_run.instrumentors.http_arrival import Told
+    from otel_run.instrumentors.http_request import Passing, Request
     from otel_run.instrumentors.http_server import HttpServer
     from otel_run.patching.wrap import Contained
 
@@ -41,8 +43,6 @@ class WsgiArrival(Arrival):
         self.mark = environ if mark is None else mark
         self.method: str = environ.get("REQUEST_METHOD", "")
 
-    # What follows is asked for once, and only of a request that is recorded.
-
     @property
     def scheme(self) -> str:
         """The scheme."""
@@ -56,28 +56,15 @@ class WsgiArrival(Arrival):
         return query
 
     @property
-    def version(self) -> str:
-        """The HTTP version."""
-        protocol: str = self.environ.get("SERVER_PROTOCOL", "")
-        return protocol[5:] if protocol.startswith("HTTP/") else ""
-
-    @property
-    def peer(self) -> Any:
-        """The other end of the socket."""
-        return self._end("REMOTE_ADDR", "REMOTE_PORT")
-
-    @property
     def local(self) -> Any:
         """Our end of it."""
-        return self._end("SERVER_NAME", "SERVER_PORT")
-
-    def _end(self, address: str, port: str) -> Any:
-        found = self.environ.get(address)
-        return (found, _number(self.environ.get(port))) if found else None
+        found = self.environ.get("SERVER_NAME")
+        return (found, _number(self.environ.get("SERVER_PORT"))) if found else None
 
     def path(self) -> str:
         """Return the path below the root of the server, decoded."""
-        return "".join(self.parts())
+        get = self.environ.get
+        return decoded(get("SCRIPT_NAME", "") + get("PATH_INFO", ""))
 
     def parts(self) -> tuple[str, str]:
         """Return what the application is mounted at, and the path below that."""
@@ -89,6 +76,33 @@ class WsgiArrival(Arrival):
         # gunicorn and werkzeug; uWSGI, mod_wsgi, werkzeug.
         uri = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI")
         return path_of(uri) if uri else super().raw_path()
+
+    def brings_context(self) -> bool:
+        """Tell whether there is something for the propagators of W3C in it."""
+        return "HTTP_TRACEPARENT" in self.environ or "HTTP_BAGGAGE" in self.environ
+
+    def told(self) -> Told:
+        """Return all that is told of each request."""
+        get = self.environ.get
+        uri = get("RAW_URI") or get("REQUEST_URI")
+        path = path_of(uri) if uri else get("SCRIPT_NAME", "") + get("PATH_INFO", "")
+        protocol: str = get("SERVER_PROTOCOL", "")
+        peer = get("REMOTE_ADDR")
+        proxied = (
+            get("HTTP_FORWARDED"), get("HTTP_X_FORWARDED_PROTO"), get("HTTP_X_FORWARDED_HOST"),
+            get("HTTP_X_FORWARDED_FOR"),
+        )  # fmt: skip
+        return (
+            get("wsgi.url_scheme", "http"),
+            path if uri or is_plain(path) else quoted(decoded(path)),
+            get("QUERY_STRING", ""),
+            protocol[5:] if protocol.startswith("HTTP/") else "",
+            peer,
+            _number(get("REMOTE_PORT")) if peer else None,
+            get("HTTP_HOST"),
+            get("HTTP_USER_AGENT"),
+            proxied if any(proxied) else None,
+        )
 
     def header(self, name: str) -> str | None:
         """Return a header's value; the server has joined several by commas."""
@@ -121,7 +135,10 @@ _KEYS = _Keys()
 
 
 def _number(text: object) -> int | None:
-    return int(text) if isinstance(text, (str, int)) and str(text).isascii() and str(text).isdigit() else None
+    if isinstance(text, int):
+        text = str(text)
+    # Short: middleware such as ProxyFix takes a port from the client, and Python refuses to read a very long number.
+    return int(text) if isinstance(text, str) and len(text) < 6 and text.isascii() and text.isdigit() else None
 
 
 def decoded(text: str) -> str:
@@ -132,108 +149,110 @@ def decoded(text: str) -> str:
 class StartResponse:
     """The server's `start_response`, which tells the request what the application answers."""
 
-    __slots__ = ("__wrapped__", "_gateway", "_request")
+    __slots__ = ("__wrapped__", "_contained", "_request", "_server")
 
-    def __init__(self, theirs: Callable[..., Any], request: Request, gateway: Gateway) -> None:
+    def __init__(self, theirs: Callable[..., Any], request: Passing, server: HttpServer, contained: Contained) -> None:
         self.__wrapped__ = theirs
         self._request = request
-        self._gateway = gateway
+        self._server = server
+        self._contained = contained
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the server's."""
         __traceback_hide__ = True
-        gateway, request = self._gateway, self._request
-        if gateway.tells_client:
-            args = gateway.contained(gateway.with_more_headers, request, args) or args
+        request: Any = self._request
+        if self._server.tells_client:
+            args = self._contained(self._with_more_headers, args) or args
         # Theirs first: it refuses what comes after the first byte, or a second time.
         write = self.__wrapped__(*args, **kwargs)
-        gateway.contained(_keep_status, request, args, kwargs)
+        if request.is_recording:
+            # PEP 3333 gives the arguments no names; these are most servers'.
+            request.status = args[0] if args else kwargs.get("status")
+            request.headers = args[1] if len(args) > 1 else kwargs.get("headers", ())
         return write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
+    def _with_more_headers(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments with the headers that the user wants answers to have."""
+        # PEP 3333 wants a list; what else an application gives, or gives by name, is the server's to refuse.
+        if len(args) < 2 or not isinstance(args[1], list) or self._request.is_excluded:
+            return args
+        return (args[0], [*args[1], *self._server.headers_for_client(self._request)], *args[2:])
 
-class Gateway:
-    """Where requests come in by WSGI: one server's or framework's layer."""
 
-    def __init__(self, server: HttpServer, contained: Contained) -> None:
-        self._server = server
-        self.contained = contained
-        self.tells_client = server.tells_client
+def observed(server: HttpServer, original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
+    """Return what calls `original(application, environ, start_response)` with a request's span around it.
 
-    def call(self, application: Application, environ: Environment, start_response: Callable[..., Any]) -> Any:
-        """Call the application as the server would, with its request's span around it."""
+    It is one function, where several would be plainer: each call of one more costs all requests.
+    """
+    begin, tells_client = server.begin, server.tells_client
+
+    def call(self: Any, environ: Environment, start_response: Callable[..., Any]) -> Any:
         # For the debuggers of Werkzeug and Paste: their pages, which show each frame, are answers as well.
         __traceback_hide__ = True
-        contained = self.contained
-        request: Request | None = contained(self._begin, environ)
+        request: Any = contained(begin, WsgiArrival, environ)
         if request is None:
             try:
-                return application(environ, start_response)
+                return original(self, environ, start_response)
             except BaseException as error:
                 contained(_note_above, error)
                 raise
-        if request.is_recording or self.tells_client:
-            start_response = StartResponse(start_response, request, self)
+        is_recording = request.is_recording
+        if is_recording or tells_client:
+            start_response = StartResponse(start_response, request, server, contained)
         token = enter(request.context)
         try:
-            body = application(environ, start_response)
+            body = original(self, environ, start_response)
         except BaseException as error:
             leave(token)
-            contained(_end_unanswered, request, error)
+            if is_recording:
+                contained(_end_unanswered, request, error)
             raise
         left = now()
         leave(token)
-        watched = contained(self._watch_body, request, body, environ, left)
+        if not is_recording and isinstance(body, _COMPLETE):
+            return body
+        watched = contained(_watch_body, request, body, environ, left, contained)
         if watched is None:
             contained(request.end)
             return body
         return watched
 
-    def _begin(self, environ: Environment) -> Request | None:
-        return self._server.begin(WsgiArrival(environ))
+    return call
 
-    def with_more_headers(self, request: Request, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments of `start_response` with the headers that the user wants answers to have."""
-        # PEP 3333 wants a list; what else an application gives, or gives by name, is the server's to refuse.
-        if request.is_excluded or len(args) < 2 or not isinstance(args[1], list):
-            return args
-        return (args[0], [*args[1], *self._server.headers_for_client(request)], *args[2:])
 
-    def _watch_body(self, request: Request, body: Any, environ: Environment, left: Context) -> Any:
-        """Return what is handed to the server in place of `body`, which may be that itself.
+def _watch_body(request: Any, body: Any, environ: Environment, left: Context, contained: Contained) -> Any:
+    """Return what is handed to the server in place of `body`, which may be that itself.
 
-        `left` is the context that the application has left behind.
-        """
-        if isinstance(body, _COMPLETE):
-            # Servers look at its length.
-            request.answer_silence()
+    `left` is the context that the application has left behind.
+    """
+    if isinstance(body, _COMPLETE):
+        # Servers look at its length.
+        request.answer_silence()
+        request.end()
+        return body
+    cls = type(body)
+    if not hasattr(cls, "__iter__") and not _is_iterable(cls):
+        request.end()
+        return body
+    if "wsgi.file_wrapper" in environ and is_for_sendfile(body, environ):
+        if not end_with_close(request, body, contained):
             request.end()
-            return body
-        if not _is_iterable(body):
-            request.end()
-            return body
-        if "wsgi.file_wrapper" in environ and is_for_sendfile(body, environ):
-            if not end_with_close(request, body, self.contained):
-                request.end()
-            return body
-        if request.is_recording:
-            watched: Pieces = Body(request, body, self.contained, left)
-        else:
-            request.end()
-            watched = Pieces(body, left)
-        return Sized(watched, body) if hasattr(type(body), "__len__") else watched
+        return body
+    watched = Body(request, body, contained, left) if request.is_recording else Pieces(request, body, left)
+    return Sized(watched, body) if hasattr(cls, "__len__") else watched
 
 
 # uWSGI sends bytes as they are.
 _COMPLETE = (list, tuple, bytes)
 
 
-def _is_iterable(body: Any) -> bool:
+def _is_iterable(body: type) -> bool:
     # What is not is a mistake of the application, None mostly, or a sign between it and its server:
     # gunicorn.workers.base_async.ALREADY_HANDLED.
-    return body is None or hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")
+    return hasattr(body, "__getitem__") or body is type(None)
 
 
 def _note_above(error: BaseException) -> None:
@@ -248,27 +267,9 @@ def _end_unanswered(request: Request, error: BaseException) -> None:
     request.end(error)
 
 
-def _keep_status(request: Request, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    # PEP 3333 gives the arguments no names; these are most servers'.
-    status = args[0] if args else kwargs.get("status")
-    headers = args[1] if len(args) > 1 else kwargs.get("headers", ())
-    code = status[:3] if isinstance(status, str) else ""
-    request.respond(int(code) if code.isascii() and code.isdigit() else None, headers)
-
-
 def around_method(server: HttpServer) -> Callable[[Callable[..., Any], Contained], Callable[..., Any]]:
     """Return what makes of `__call__(self, environ, start_response)` of a framework's class one with a span around."""
-
-    def make(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
-        gateway = Gateway(server, contained)
-
-        def call(self: Any, environ: Environment, start_response: Callable[..., Any]) -> Any:
-            __traceback_hide__ = True
-            return gateway.call(original.__get__(self), environ, start_response)
-
-        return call
-
-    return make
+    return partial(observed, server)
 
 
 class WatchedApplication(http_application.WatchedApplication):
@@ -278,10 +279,10 @@ class WatchedApplication(http_application.WatchedApplication):
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Any:
         """Call it, with its request's span around."""
-        return self._gateway.call(self.__wrapped__, environ, start_response)
+        return self._observed(self.__wrapped__, environ, start_response)
 
 
 def watching(instrumentor: http_application.ServerInstrumentor, tracer: Tracer) -> Callable[[Any], WatchedApplication]:
     """Return what makes of an application that `instrumentor` has found in its server one that is watched."""
-    gateway = Gateway(instrumentor.layer(tracer), instrumentor.fuse().contained)
-    return lambda application: WatchedApplication(application, gateway)
+    call = observed(instrumentor.layer(tracer), http_application.call, instrumentor.fuse().contained)
+    return lambda application: WatchedApplication(application, call)

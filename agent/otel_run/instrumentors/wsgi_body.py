@@ -6,7 +6,7 @@ for `sendfile`) it gets as it is.
 
 from __future__ import annotations
 
-import time
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from otel_run.tracing.entering import enter, leave, now
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_run.instrumentors.http_request import Request
+    from otel_run.instrumentors.http_request import Passing, Request
     from otel_run.patching.wrap import Contained
 
 
@@ -28,7 +28,7 @@ def is_for_sendfile(body: Any, environ: dict[str, Any]) -> bool:
     return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")
 
 
-def end_with_close(request: Request, body: Any, contained: Contained) -> bool:
+def end_with_close(request: Passing, body: Any, contained: Contained) -> bool:
     """End the span when the server closes `body`; return False if that can't be seen."""
     close = getattr(body, "close", None)
     own = getattr(body, "__dict__", None)
@@ -41,7 +41,7 @@ def end_with_close(request: Request, body: Any, contained: Contained) -> bool:
 class _Closing:
     """What closes a body that is handed to the server as it is, and ends the span."""
 
-    def __init__(self, request: Request, close: Any, own: dict[str, Any], contained: Contained) -> None:
+    def __init__(self, request: Passing, close: Any, own: dict[str, Any], contained: Contained) -> None:
         self.__wrapped__ = close
         self._own = own
         self._before = own.get("close")
@@ -74,7 +74,9 @@ class Pieces:
     # Not set in __init__, as this is made for nearly every request.
     _iterator: Iterator[bytes] | None = None
 
-    def __init__(self, theirs: Any, left: Context) -> None:
+    def __init__(self, request: Passing, theirs: Any, left: Context) -> None:
+        # The context holds it weakly, and a framework that is only called for a piece asks there whose layer it is.
+        self._request = request
         self._theirs = theirs
         # What the application, or a piece, has left current is so for the next: a generator may yield within a span.
         self._context = left
@@ -89,9 +91,10 @@ class Pieces:
         __traceback_hide__ = True
         token = enter(self._context)
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._theirs)
-            return next(self._iterator)
+            iterator = self._iterator
+            if iterator is None:
+                iterator = self._iterator = iter(self._theirs)
+            return next(iterator)
         finally:
             self._context = now()
             leave(token)
@@ -113,12 +116,14 @@ class Pieces:
 class Body(Pieces):
     """A body on its way to the server, whose end is that of the request's span."""
 
+    _request: Request
     _is_sent = False
     # When the last piece was handed over, in ns since the epoch.
     _at: int | None = None
 
     def __init__(self, request: Request, theirs: Any, contained: Contained, left: Context) -> None:
         self._theirs = theirs
+        self._is_closed_later = hasattr(theirs, "close")
         self._context = left
         self._request = request
         self._contained = contained
@@ -127,15 +132,23 @@ class Body(Pieces):
         __traceback_hide__ = True
         token = enter(self._context)
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._theirs)
-            piece = next(self._iterator)
+            iterator = self._iterator
+            if iterator is None:
+                iterator = self._iterator = iter(self._theirs)
+            piece = next(iterator)
             # Servers send status and headers with the first piece that is not empty.
             if piece:
                 self._is_sent = True
             return piece
         except StopIteration:
-            self._contained(self._end_of_pieces)
+            request = self._request
+            if request.headers is None:
+                request.answer_silence()
+            if self._is_closed_later:
+                # What is done there is still the request's.
+                self._at = time_ns()
+            else:
+                self._contained(request.end)
             raise
         except BaseException as error:
             self._contained(self._end_early, error)
@@ -149,27 +162,23 @@ class Body(Pieces):
             self._request.take_back()
         self._request.end(error)
 
-    def _end_of_pieces(self) -> None:
-        self._request.answer_silence()
-        if hasattr(self._theirs, "close"):
-            # What is done there is still the request's.
-            self._at = time.time_ns()
-        else:
-            self._request.end()
-
     def close(self) -> None:
         """Close theirs, and end the span."""
+        close = getattr(self._theirs, "close", None)
         try:
-            super().close()
+            if close is not None:
+                token = enter(self._context)
+                try:
+                    close()
+                finally:
+                    leave(token)
         except BaseException as error:
             self._contained(self._request.end, error)
             raise
-        self._contained(self._end_closed)
-
-    def _end_closed(self) -> None:
-        if self._is_sent:
-            self._request.answer_silence()
-        self._request.end()
+        request = self._request
+        if self._is_sent and request.headers is None:
+            request.answer_silence()
+        self._contained(request.end)
 
     def __del__(self) -> None:
         # Nobody has closed it: a client of the tests, or a server that died.
