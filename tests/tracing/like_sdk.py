@@ -200,6 +200,8 @@ class _Logged(logging.Handler):
 @contextlib.contextmanager
 def logged() -> Iterator[_Logged]:
     """Keep what OpenTelemetry's loggers and ours say, from everybody else too."""
+    # Else two silences would be compared: a test before may have left it so.
+    assert logging.root.manager.disable < logging.WARNING
     handler = _Logged()
     loggers = [logging.getLogger(name) for name in ("opentelemetry", "otel_run")]
     for logger in loggers:

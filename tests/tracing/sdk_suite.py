@@ -36,7 +36,8 @@ class Suite:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         _fetch(folder)
-        self.root = next(folder.glob("opentelemetry_sdk-*/"))
+        # Beside it is the archive, which older Pythons find with a slash at the end too.
+        self.root = next(path for path in folder.glob("opentelemetry_sdk-*") if path.is_dir())
 
     def run(self, *tests: str, ours: bool = True) -> dict[str, Verdict]:
         """Run `tests` (files, folders or ids of pytest's) on our provider or the SDK's; return verdicts by id."""

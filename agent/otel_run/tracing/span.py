@@ -1,4 +1,4 @@
-"""A span as the SDK has it, to the last of its rules, at a tenth of its cost.
+"""A span as the SDK has it, to the last of its rules, at a quarter of its cost.
 
 It is a subclass that keeps everything under the SDK's names, so that processors, exporters and programs that look
 inside find what they know. What differs: no lock (each step is one that no thread can interrupt), nothing allocated
