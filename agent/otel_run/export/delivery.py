@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otel_run.export.wish import Wish
 
 _SLICE = 0.0003  # seconds of work
-_PAUSE = 0.002  # seconds, in which whoever waits for the interpreter gets it
+_PAUSE = 0.004  # seconds, in which whoever waits for the interpreter gets it
 _LONG_PAUSE = _PAUSE + 0.005  # seconds; it took others that long to give it back
 _FILLING = 0.25  # of the queue
 
