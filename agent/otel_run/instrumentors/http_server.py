@@ -146,8 +146,7 @@ class HttpServer:
         Sources: W3C Trace Context Level 2, "traceresponse"; for browsers, which cannot read that one across
         origins, W3C Server Timing.
         """
-        told = request.span.get_span_context()
-        value = f"00-{told.trace_id:032x}-{told.span_id:016x}-{told.trace_flags:02x}"
+        value = propagation.told_as_header(request.span.get_span_context())
         made: Mapping[str, tuple[str, str]] = {
             "traceresponse": ("traceresponse", value),
             "server-timing": ("Server-Timing", f'traceparent;desc="{value}"'),
