@@ -49,7 +49,11 @@ def say(line: str) -> None:
     try:
         stream.write(f"otel-run: {line}\n")
         stream.flush()
-    except (OSError, ValueError):
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # RuntimeError: a signal has come in the middle of the program's own line
         pass
 
 

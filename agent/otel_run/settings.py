@@ -56,6 +56,8 @@ class Settings:
     debug: bool
     strict: bool
     exit_timeout: int
+    sigterm: str
+    child_context: bool
     skip_programs: tuple[str, ...]
     service_name: str | None
     resource_attributes: dict[str, str]
@@ -80,6 +82,9 @@ class Settings:
     bsp_export_timeout: int
     bsp_max_queue_size: int
     bsp_max_export_batch_size: int
+    queue_max_bytes: int
+    spool_dir: str | None
+    spool_max_bytes: int
     span_attribute_value_length_limit: int | None
     span_attribute_count_limit: int
     span_event_count_limit: int

@@ -116,6 +116,15 @@ def test_a_retryable_answer_is_retried_and_each_span_arrives_once(status: int, t
     assert [line.split(": ")[2] for line in ended.stderr.splitlines()] == ["down", "back"]
 
 
+def test_a_receiver_that_wants_us_again_at_once_is_not_flooded_at_the_end(tmp_path: Path) -> None:
+    with fickle() as receiver:
+        receiver.answers = [503]
+        receiver.response_headers = {"retry-after": "0"}
+        ended = Ended(tmp_path, "4", endpoint=receiver.endpoint)
+    assert 2 <= len(receiver.requests) < 8
+    assert "4 spans lost" in ended.stderr
+
+
 def test_a_final_answer_drops_the_batch_and_says_which(tmp_path: Path) -> None:
     with fickle() as receiver:
         receiver.answers = [401]

@@ -109,10 +109,11 @@ def test_a_provider_of_the_programs_own_delivers_each_span_once(steps: str, tmp_
 
 
 TOLD_TO_END = """
-import _thread, os, signal, threading
+import os, signal, threading
+from otel_run import native
 from otel_run.export import thread
 
-start_new_thread, taken = _thread.start_new_thread, 0
+start_new_thread, taken = native.start_new_thread, 0
 
 def take(*_):
     global taken
@@ -137,7 +138,7 @@ def start_often():
 
 signal.signal(signal.SIGTERM, take)
 start_new_thread(start_often, ())
-_thread.start_new_thread = start_while_told_to_end
+native.start_new_thread = start_while_told_to_end
 while True:
     threading.Event().wait()
 """

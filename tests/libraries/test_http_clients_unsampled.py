@@ -234,10 +234,11 @@ with below() as parent:
 """
     in_thread = """
 def resend_in(around):
+    inherited = context.get_current()
     token = context.attach(around)
     resend()
     context.detach(token)
-    assert not context.get_current()
+    assert context.get_current() is inherited
 """
     run = traced(_program(library, resend + in_thread + body), web.url, f"{library}-unsampled")
     (span_id,) = _span_ids(run)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_run.command import flags
+from otel_run.command import COMMANDS, flags
 from process.children import OTEL_RUN, STARTUP_FOLDER, environment, run
 
 PRINT_ARGV = "import sys; print(sys.argv[1:])"
@@ -234,7 +234,16 @@ def test_the_path_of_the_program_is_the_one_it_would_have(before: str, tmp_path:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--help"], ["Usage: otel-run", *flags.VALUE_FLAGS, *flags.PLAIN_FLAGS, "-m MODULE", "path", "demo"]),
+        (
+            ["--help"],
+            [
+                "Usage: otel-run",
+                *flags.VALUE_FLAGS,
+                *flags.PLAIN_FLAGS,
+                "-m MODULE",
+                *(f"otel-run {word} " for word in COMMANDS),
+            ],
+        ),
         (["-h"], ["Usage: otel-run"]),
         (["--version"], ["otel-run 0."]),
         (["--debug", "-V", "no-such-program"], ["otel-run 0."]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # word -> module of this package, with a `main(arguments) -> status`
-COMMANDS = {"path": "path", "demo": "demo"}
+COMMANDS = {"path": "path", "demo": "demo", "send": "send"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -106,14 +106,14 @@ def _take(wish: Wish, flag: str, value: str) -> None:
     if flag == "--env-file":
         wish.env_file = value
         return
-    wish.set[variable] = _checked(flag, variable, value)
+    wish.set[variable] = checked(flag, variable, value)
     if flag == "--ratio":
         wish.set["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
     if flag in _OVERRULED:
         wish.unset.append(_OVERRULED[flag])
 
 
-def _checked(flag: str, variable: str, value: str) -> str:
+def checked(flag: str, variable: str, value: str) -> str:
     """Return the value to set, or raise Usage if the settings would not take it."""
     from otel_run import grammar, variables
     from otel_run.patching import candidates
@@ -155,6 +155,7 @@ def help_text() -> str:
         "       otel-run [flags] app.py [ARGS...]       a script, with the Python that otel-run runs on",
         "       otel-run [flags] -m MODULE [ARGS...]    a module, likewise",
         "       otel-run demo                         see a trace, with nothing to set up",
+        "       otel-run send DIR|FILE...             spans that a spool folder holds, to a receiver",
         "       otel-run path                         the folder for PYTHONPATH in a container image",
         "",
         "Traces a Python program that holds no tracing code. It becomes the program: same process, same",

@@ -1,23 +1,23 @@
 """Ended spans wait here and leave in batches, sent by a thread that does not exist until the first one.
 
 The program's side is one append to a queue. Everything else (encoding, sending, waiting for a receiver
-that is away) happens in the thread; delivery.py says how. When the queue is full, new spans are dropped and
-counted, the oldest being the ones that tell how it began.
+that is away) happens in the thread; delivery.py says how, and queue.py what is dropped if that takes too long.
+Where no thread can run (the exit handlers are over, uWSGI without threads), whoever ends a span sends.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from otel_run import forks, native
 from otel_run.boundary import contained
-from otel_run.export import thread
-from otel_run.export.delivery import Delivery
-from otel_run.export.state import State
+from otel_run.export import state, thread
+from otel_run.export.delivery import SPOOLING, Delivery
+from otel_run.export.queue import ONE_IN, Queue
 from otel_run.export.wish import Rest, Wish
 
 # The C one, also where gevent has put its own in the place of `queue.SimpleQueue`.
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_run.export.sender import Sender
+    from otel_run.export.spool import Spool
 
 _SHORTEST_DELAY = 0.05  # seconds; a delay of 0 would keep a core busy
 _MOMENT = 0.05  # seconds that a fork waits for a thread with nothing to do
-
+_GLANCE = 0.005  # seconds between two looks at what the thread does
+_MARGIN = 0.1  # seconds of the exit budget for what is not waiting
 _getpid = os.getpid
 
 
 class BatchProcessor(SpanProcessor):
-    """A queue and the thread that empties it into one sender.
-
-    It has no `on_start` of its own, so that a tracer which looks for one need not call it.
-    """
+    """A queue and the thread that empties it; without `on_start`, so that a tracer need not call one."""
 
     def __init__(
         self,
@@ -54,10 +53,13 @@ class BatchProcessor(SpanProcessor):
         exit_budget: float,
         redact: Callable[[ReadableSpan], ReadableSpan],
         endpoint: str = "",
+        queue_weight: int = 64 * 1024 * 1024,
+        spool: tuple[str, Callable[[], Spool]] | None = None,
     ) -> None:
         """Times in seconds; `build` makes the sender, in the thread, when there is a batch.
 
-        `redact(span)` gives what may leave of a span; it is called in the thread too.
+        `redact(span)` gives what may leave of a span, in the thread too. `queue_weight` bounds the characters in long
+        texts. `spool` is a folder, and what makes the spool in it.
         """
         # Where an OTLP exporter sends to, for whoever wants to know whether another sends there too.
         self.endpoint = endpoint
@@ -67,16 +69,18 @@ class BatchProcessor(SpanProcessor):
         self._delay = max(delay, _SHORTEST_DELAY)
         self._timeout = timeout
         self._queue_size = queue_size
+        self._queue_weight = queue_weight
         self._batch_size = batch_size
         self._exit_budget = exit_budget
+        self._folder = spool[0] if spool is not None else ""
+        self._make_spool = spool[1] if spool is not None else None
         self._start_over()
-        thread.before_forks(self._rest)
-        thread.after_forks(self._notice_fork)
+        thread.before_forks(self._rest, self._go_on)
+        forks.in_child(self._begin_child)
 
     def _start_over(self) -> None:
         """Begin empty: in a forked child, what was queued belongs to the parent, and the thread is not there."""
-        self._pid = _getpid()
-        self._queue: deque[ReadableSpan] = deque()
+        self._queue = Queue(self._queue_weight)
         # Its put() may interrupt itself: a span can end in a signal handler or in a destructor, where any
         # lock of Python's could be held already.
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
@@ -85,14 +89,24 @@ class BatchProcessor(SpanProcessor):
         # That the thread need not be called: it is at work, has been called, or waits for its receiver.
         self._is_called = False
         self._is_busy = False
+        # When the thread is to send what there is, of time.monotonic; 0 if it waits for nothing.
+        self._due = 0.0
         self._thread_id = 0
-        self._state = State(self._unit, self._queue_size)
-        self._delivery = Delivery(
-            self._unit, self._build, self._redact, self._state, self._queue, self._wishes.empty,
-            self._timeout, self._queue_size, self._batch_size,
-        )  # fmt: skip
+        self._state = state.State(self._unit, self._queue_size, self._folder)
+        self._delivery = self._make_delivery()
         # What closing has cost so far; a program may shut its provider down and then exit.
         self._spent = 0.0
+        # No thread starts any more: the exit handlers have run.
+        self._is_over = False
+        # Of whoever sends in the program's own time, which is one at a time.
+        self._turn = native.allocate_lock()
+        self._sent_at = time.monotonic()
+
+    def _make_delivery(self) -> Delivery:
+        return Delivery(
+            self._unit, self._build, self._redact, self._state, self._queue, self._wishes.empty,
+            self._timeout, self._queue_size, self._batch_size, self._make_spool,
+        )  # fmt: skip
 
     # The program's side.
 
@@ -103,111 +117,184 @@ class BatchProcessor(SpanProcessor):
         context = span._context
         if context is None or not context.trace_flags & 1:
             return
-        # By pid, as forks made in C (uwsgi) run none of Python's fork hooks.
-        if self._pid != _getpid():
-            contained(self._unit, self._notice_fork)
+        if forks.pid != _getpid():
+            forks.notice()
         queue = self._queue
-        size = len(queue)
-        if size + self._delivery.held >= self._queue_size:
-            contained(self._unit, self._state.drop, 1)
+        size = len(queue.spans)
+        if size + queue.held >= self._queue_size:
+            self._state.drop(state.FULL)
             return
-        queue.append(span)
+        if not size % ONE_IN and contained(self._unit, queue.is_too_heavy, span):
+            self._state.drop(state.HEAVY)
+            return
+        queue.spans.append(span)
         # After the append: a thread that ends looks at the queue once more after it has said so.
         if not self._place:
-            contained(self._unit, self._ensure_thread)
+            contained(self._unit, self._see_to_it, span)
         if size + 1 >= self._batch_size and not self._is_called:
             self._is_called = True
             self._wishes.put(None)
 
-    def _notice_fork(self) -> None:
-        if self._pid != _getpid():
-            inherited = self._delivery
-            self._start_over()
-            inherited.close()
+    def _begin_child(self) -> None:
+        inherited = self._delivery
+        self._start_over()
+        inherited.close()
 
-    def _waiting(self) -> int:
-        return len(self._queue) + self._delivery.held
+    def _see_to_it(self, span: ReadableSpan) -> None:
+        """Start the thread; where none can run, send now, or when the time for it has come."""
+        if self._is_over:
+            self._send_late()
+        elif not thread.can_run():
+            is_whole = span.parent is None or span.parent.is_remote
+            is_due = time.monotonic() - self._sent_at >= self._delay or len(self._queue.spans) >= self._batch_size
+            if is_whole and is_due and not self._state.pause():
+                self._send_here(Wish(time.monotonic() + self._exit_budget))
+        else:
+            self._ensure_thread()
+
+    def _send_late(self) -> None:
+        if not (self._delivery.is_open or thread.can_import()):
+            self._state.tell_too_late()
+        elif not self._state.is_down:
+            self._send_here(Wish(time.monotonic() + self._budget(), last=True))
+
+    def _send_here(self, wish: Wish, patience: float = 0.0) -> None:
+        if self._turn.acquire(timeout=patience):
+            began = time.monotonic()
+            try:
+                self._send_all(wish)
+            finally:
+                self._sent_at = time.monotonic()
+                self._turn.release()
+            self._spent += self._sent_at - began if wish.last and not patience else 0.0
 
     def _ensure_thread(self) -> bool:
-        # There is none while the interpreter shuts down: what is queued goes out with the flush at exit.
-        if not self._place:
+        # None while the interpreter shuts down: what is queued goes out with the flush at exit.
+        if not self._place and not self._is_over and thread.can_run():
             thread.start(self._run, self._place, self._place.clear)
         return bool(self._place)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Have everything delivered; return whether it was, within the time."""
         wish = self.begin_flush(Wish(time.monotonic() + timeout_millis / 1000))
-        wish.wait()
-        return not self._waiting()
+        wish.wait_beside_greenlets()
+        return wish.is_met
 
     def shutdown(self) -> None:
         """Deliver what is here, within the exit budget. Spans that end later still are taken too."""
         self.finish_close(self.begin_close())
 
-    def begin_close(self) -> Wish:
-        """Ask for a last delivery, with what is left of the exit budget."""
-        return self.begin_flush(Wish(time.monotonic() + max(0.05, self._exit_budget - self._spent), last=True))
+    def _budget(self) -> float:
+        return max(0.05, self._exit_budget - self._spent - _MARGIN)
 
-    def finish_close(self, wish: Wish) -> None:
-        """Wait for it, and say what is lost."""
+    def begin_close(self) -> Wish:
+        """Ask for a last delivery, with what is left of the exit budget; after it the thread ends."""
+        return self.begin_flush(Wish(time.monotonic() + self._budget(), last=True))
+
+    def finish_close(self, wish: Wish, for_good: bool = False) -> None:
+        """Wait for it, and say what is lost. `for_good`: nothing of ours runs later, so who ends a span sends it."""
         began = time.monotonic()
+        if self._make_spool is not None:
+            contained(self._unit, self._rescue, wish)
         wish.wait()
+        if for_good:
+            self._is_over = True
+            thread.wait_until_gone(self._thread_id, wish.deadline)
+            # Daemon threads go on: what has ended since the thread looked for the last time.
+            left = wish.deadline - time.monotonic()
+            if self._queue.waiting() and left > 0 and wish.is_fulfilled and not self._state.is_down:
+                self._send_here(wish, left)
         self._spent += time.monotonic() - began
-        self._state.end(self._waiting(), self._delivery.destination, self._exit_budget)
+        self._state.end(self._queue.waiting(), self._delivery.destination, self._exit_budget)
+
+    def _rescue(self, wish: Wish) -> None:
+        """Write to the spool what a thread that waits for its receiver can't deliver any more."""
+        wish.wait(SPOOLING)
+        fresh = self._make_delivery()
+        # As long as the thread imports what sends, nobody else can.
+        while not (self._delivery.is_open and fresh.take_over(self._delivery)):
+            if wish.is_fulfilled or time.monotonic() >= wish.deadline:
+                return
+            wish.wait(wish.deadline - time.monotonic() - _GLANCE)
+        self._delivery, self._place, self._thread_id = fresh, {}, 0
+        fresh.spool(1)
+        wish.fulfil()
 
     def begin_flush(self, wish: Wish) -> Wish:
         """Hand the wish to the thread; where none can be started any more, fulfil it here and now."""
-        self._notice_fork()
-        if not self._waiting() and not (wish.last and self._delivery.is_open):
+        forks.notice()
+        if not self._queue.waiting() and not (wish.last and (self._delivery.is_open or self._place)):
+            wish.is_met = True
             wish.fulfil()
         elif self._ensure_thread():
             self._wishes.put(wish)
         else:
-            self._send_all(wish)
+            self._send_here(wish)
             wish.fulfil()
         return wish
 
     def _rest(self) -> None:
-        """End the thread before a fork, if it has nothing to do: Python 3.12 warns of forks beside threads."""
-        if self._pid == _getpid() and self._place and not self._is_busy and not self._waiting():
+        """End the thread before a fork, unless it is at work: Python 3.12 warns of forks beside threads."""
+        if forks.pid == _getpid() and self._place and not self._is_busy:
             rest = Rest(time.monotonic() + _MOMENT)
             self._wishes.put(rest)
             rest.wait()
             thread.wait_until_gone(self._thread_id, rest.deadline)
 
+    def _go_on(self) -> None:
+        """Start it again after the fork, if spans wait."""
+        if self._queue.waiting():
+            self._ensure_thread()
+
     # The thread's side.
 
     def _run(self) -> None:
-        place = self._place
-        self._thread_id = thread.native("get_native_id")()
+        place, delivery = self._place, self._delivery
+        self._thread_id = native.get_native_id()
         wish: Wish | None = None
         try:
             while True:
                 wish = self._next_wish()
                 if isinstance(wish, Rest):
-                    if time.monotonic() < wish.deadline:
+                    if wish.ends_thread:
+                        self._due = self._due if self._queue.waiting() else 0.0
                         return
                     continue  # whoever forked has not waited
+                if wish is not None and wish.is_fulfilled:
+                    continue  # by somebody who has taken over from the thread before
                 self._is_busy = self._is_called = True
                 self._send_all(wish)
+                if delivery.is_abandoned:
+                    return  # somebody else has taken over
                 self._is_busy = False
-                # Calls for a receiver that is away would cost a switch of threads for each span.
-                self._is_called = self._state.pause() > 0
+                # Calls for a receiver that is away would cost a switch of threads for each span; to a spool they go.
+                self._is_called = self._state.pause() > 0 and not delivery.keeps
                 if wish is not None:
                     wish.fulfil()
+                    if wish.last:
+                        return
         finally:
             place.clear()
             if wish is not None:
                 wish.fulfil()
-            if self._waiting() or not self._wishes.empty():
-                self._ensure_thread()  # a span or a wish came between the wish for rest and the end
+            is_over = wish is not None and wish.ends_thread
+            is_ours = self._place is place and not delivery.is_abandoned
+            if is_ours and (not self._wishes.empty() or (self._queue.waiting() and not is_over)):
+                self._ensure_thread()  # a wish came between the wish for rest and the end, or nobody waited for that
 
     def _send_all(self, wish: Wish | None) -> None:
         if contained(self._unit, self._delivery.send_all, wish):
             self._spent = 0.0
+        contained(self._unit, self._state.tell_full)
 
     def _next_wish(self) -> Wish | None:
+        now = time.monotonic()
+        # Rests don't put it off: a program may fork more often than spans are sent.
+        self._due = self._due or now + (self._state.pause() or self._delay)
         try:
-            return self._wishes.get(timeout=self._state.pause() or self._delay)
+            wish = self._wishes.get(timeout=max(0.0, self._due - now))
         except Empty:
-            return None
+            wish = None
+        if not isinstance(wish, Rest):
+            self._due = 0.0
+        return wish

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from otel_run.settings import Settings
 
 _RETRYABLE = (429, 502, 503, 504)
+_GZIP = 31  # zlib's words for: the largest window, and gzip's header and trailer around it
 _NO_LIMIT = 3600.0  # seconds, for a timeout of 0
 
 
@@ -77,11 +78,20 @@ class HttpSender:
 
     def pack(self, spans: Iterable[ReadableSpan]) -> bytes:
         """Return the body of a request; none for spans that can't be encoded, as the encoder has said."""
-        body = self._encoder.encode(spans)
+        return self._compressed(self._encoder.encode(spans))
+
+    def record(self, parcel: bytes) -> bytes:
+        """Return the body as it was before it was compressed."""
+        return self._zlib.decompress(parcel, _GZIP) if self._gzip and parcel else parcel
+
+    def send_record(self, record: bytes, timeout: float) -> Outcome:
+        """Post a request that is encoded already, once."""
+        return self.send(self._compressed(record), timeout)
+
+    def _compressed(self, body: bytes) -> bytes:
         if not self._gzip or not body:
             return body
-        # 31: the largest window, and gzip's header and trailer around it.
-        compressor = self._zlib.compressobj(1, self._zlib.DEFLATED, 31)
+        compressor = self._zlib.compressobj(1, self._zlib.DEFLATED, _GZIP)
         return compressor.compress(body) + compressor.flush()
 
     def send(self, parcel: bytes, timeout: float) -> Outcome:
@@ -93,11 +103,11 @@ class HttpSender:
         except OSError as error:
             return Outcome(False, _reason(error), retry=True)
         if 200 <= answer.status < 300:
-            self._tell_partial_success(answer.body)
-            return DELIVERED
+            rejected = self._tell_partial_success(answer.body)
+            return Outcome(True, rejected=rejected) if rejected else DELIVERED
         retry = answer.status in _RETRYABLE
         after = self._answers.retry_after(answer.retry_after) if retry else None
-        return Outcome(False, f"{answer.status} {answer.reason}".strip(), retry=retry, after=after)
+        return Outcome(False, f"{answer.status} {answer.reason}".strip(), retry=retry, after=after, answered=True)
 
     def rest(self) -> None:
         """Close a connection that is of no use any more."""
@@ -107,15 +117,17 @@ class HttpSender:
         """Close the connection."""
         self._connection.close()
 
-    def _tell_partial_success(self, body: bytes) -> None:
+    def _tell_partial_success(self, body: bytes) -> int:
+        """Return how many spans were rejected."""
         partial = self._answers.partial_success(body)
         if partial is None:
-            return
+            return 0
         rejected, message = partial
         # A receiver that finds the same fault with each batch is one line.
         tell = report.warn if message != self._told else report.note
         self._told = message
         tell(f"otlp {self.destination}", f"rejected {rejected} span{'' if rejected == 1 else 's'}", message)
+        return rejected
 
 
 def _reason(error: OSError) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_run import settings
 from otel_run.boundary import contained, without_exit
 from otel_run.export import otlp
 from otel_run.export.batch import BatchProcessor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from otel_run.export.sender import Sender
+    from otel_run.export.spool import Spool
     from otel_run.settings import Settings
 
 
@@ -63,23 +64,23 @@ class Pipeline:
     def __init__(self, processors: list[SpanProcessor]) -> None:
         self.processors = processors
 
-    def close(self) -> None:
-        """Deliver everything, all exporters side by side, within the one exit budget."""
+    def close(self, for_good: bool = False) -> None:
+        """Deliver everything, all exporters side by side, within the one exit budget; `for_good` as finish_close."""
         batches = [processor for processor in self.processors if isinstance(processor, BatchProcessor)]
         for processor, wish in [(processor, processor.begin_close()) for processor in batches]:
-            processor.finish_close(wish)
+            processor.finish_close(wish, for_good)
 
 
-def build(found: Settings) -> Pipeline:
+def build(found: Settings, service: str) -> Pipeline:
     """Return the pipeline of the exporters that the settings name; `none` is none of them."""
     if "none" in found.exporters:
         return Pipeline([])
     gate = LateGate(found)
-    built = [contained(f"exporter {name}", _processor, name, found, gate) for name in found.exporters]
+    built = [contained(f"exporter {name}", _processor, name, found, gate, service) for name in found.exporters]
     return Pipeline([processor for processor in built if processor is not None])
 
 
-def _processor(name: str, found: Settings, gate: LateGate) -> SpanProcessor:
+def _processor(name: str, found: Settings, gate: LateGate, service: str) -> SpanProcessor:
     if name == "console":
         gate.make()
         return ConsoleProcessor(gate)
@@ -93,7 +94,26 @@ def _processor(name: str, found: Settings, gate: LateGate) -> SpanProcessor:
         exit_budget=found.exit_timeout / 1000,
         redact=gate,
         endpoint=otlp.endpoint(found) if name.startswith("otlp") else "",
+        queue_weight=found.queue_max_bytes,
+        spool=_spool(found, service) if name.startswith("otlp") else None,
     )
+
+
+def _spool(found: Settings, service: str) -> tuple[str, Callable[[], Spool]] | None:
+    if not found.spool_dir:
+        return None
+    try:
+        # Now: the program may change its folder before there is anything to write.
+        folder = os.path.abspath(found.spool_dir)
+    except OSError:  # the current folder is no more
+        folder = found.spool_dir
+
+    def make() -> Spool:
+        from otel_run.export.spool import Spool
+
+        return Spool(folder, service, found.spool_max_bytes, "spool")
+
+    return folder, make
 
 
 def _behind(gate: LateGate, build: Callable[[], Sender]) -> Callable[[], Sender]:
@@ -104,14 +124,6 @@ def _behind(gate: LateGate, build: Callable[[], Sender]) -> Callable[[], Sender]
     return build_both
 
 
-def _grpc(found: Settings, exporter: type[SpanExporter]) -> Sender:
-    from otel_run.export.otlp_grpc import GrpcSender
-
-    # It reads this one whatever it is given, and raises for an empty one.
-    with settings.Hidden("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"):
-        return GrpcSender(found, exporter)
-
-
 def _sender(name: str, found: Settings) -> Callable[[], Sender]:
     """Return what builds the sender, later, in the thread that uses it.
 
@@ -119,8 +131,10 @@ def _sender(name: str, found: Settings) -> Callable[[], Sender]:
     (gRPC's, whatever uses concurrent.futures), which is when a short program's only batch leaves.
     """
     if (name == "otlp" and found.otlp_protocol == "grpc") or name == "otlp_proto_grpc":
-        exporter = candidates.load("opentelemetry.exporter.otlp.proto.grpc.trace_exporter:OTLPSpanExporter")
-        return lambda: _grpc(found, exporter)
+        from otel_run.export import otlp_grpc
+
+        exporter = candidates.load(otlp_grpc.EXPORTER)
+        return lambda: otlp_grpc.build(found, exporter)
     if name in ("otlp", "otlp_proto_http"):
         return lambda: otlp.HttpSender(found)
     value = dict(candidates.entry_points("opentelemetry_traces_exporter"))[name]

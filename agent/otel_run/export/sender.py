@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Outcome:
     """What came of one attempt: delivered, worth another try (`retry`), or refused for good."""
 
-    __slots__ = ("after", "delivered", "hint", "reason", "retry")
+    __slots__ = ("after", "answered", "delivered", "hint", "reason", "rejected", "retry")
 
     def __init__(
         self,
@@ -23,6 +23,8 @@ class Outcome:
         retry: bool = False,
         after: float | None = None,
         hint: str = "OTEL_EXPORTER_OTLP_HEADERS",
+        answered: bool = False,
+        rejected: int = 0,
     ) -> None:
         self.delivered = delivered
         # For the user: "connection refused", "401 Unauthorized".
@@ -32,6 +34,10 @@ class Outcome:
         self.after = after
         # Where to look if it was refused.
         self.hint = hint
+        # Whether the receiver is there, though it doesn't take this now.
+        self.answered = answered
+        # How many of the spans that were delivered it has not taken, by its own words.
+        self.rejected = rejected
 
 
 DELIVERED = Outcome(True)
@@ -56,6 +62,14 @@ class Sender(Protocol):
 
     def send(self, parcel: Any, timeout: float) -> Outcome:
         """Try once to deliver what `pack` has returned, within `timeout` seconds."""
+        ...
+
+    def record(self, parcel: Any) -> bytes | None:
+        """Return what `pack` has returned as an OTLP message (ExportTraceServiceRequest); None if that can't be."""
+        ...
+
+    def send_record(self, record: bytes, timeout: float) -> Outcome:
+        """Try once to deliver such a message."""
         ...
 
     def rest(self) -> None:
@@ -87,6 +101,14 @@ class ExporterSender:
         if self.exporter.export(parcel) is self._success:
             return DELIVERED
         return Outcome(False, "the exporter reports a failure", hint="its settings")
+
+    def record(self, parcel: list[ReadableSpan]) -> bytes | None:  # noqa: ARG002 - it may be of any form
+        """Return None: what they send is theirs."""
+        return None
+
+    def send_record(self, record: bytes, timeout: float) -> Outcome:  # noqa: ARG002 - exporters take spans
+        """Refuse."""
+        return Outcome(False, "the exporter takes spans alone", retry=True)
 
     def rest(self) -> None:
         """Do nothing: what an exporter holds is its own."""

@@ -24,10 +24,26 @@ GROUP = "opentelemetry_instrumentor"
 TRIGGERS = "otel_run_trigger"
 
 # Standard-library modules that nearly every program imports. An instrumentor of one of these would
-# break "free until needed", so it waits until a library has woken the agent.
-AMBIENT = frozenset(("asyncio", "concurrent", "logging", "subprocess", "threading"))
-# What to import for an entry point that is named after a package whose work is in a submodule.
-_WORKING_MODULE = {"urllib": "urllib.request"}
+# break "free until needed", so it waits until a library has woken the agent. And gevent and eventlet, which
+# have to patch modules before anybody imports what we need.
+AMBIENT = frozenset(
+    (
+        "asyncio",
+        "concurrent",
+        "eventlet",
+        "gevent",
+        "joblib",
+        "logging",
+        "multiprocessing",
+        "os",
+        "subprocess",
+        "threading",
+    )
+)
+# What to import for an entry point that is named after a package whose work is in a submodule. celery's command
+# has gevent or eventlet patch everything, and gevent makes celery import much of itself half-way through that; an
+# instrumentor imports the rest, which would keep what is not patched yet. The fixups come with the first application.
+_WORKING_MODULE = {"celery": "celery.fixups", "urllib": "urllib.request"}
 # Folders that some distributions install beside their package by mistake.
 _BYCATCH = frozenset(("test", "tests", "doc", "docs", "example", "examples", "benchmarks", "scripts"))
 
@@ -173,7 +189,8 @@ def _modules(name: str, libraries: list[str], installed: dict[str, Distribution]
         return [_WORKING_MODULE.get(name, name)] if name in sys.stdlib_module_names else []
     found = [module for library in libraries if library in installed for module in installed[library].modules()]
     # A library may install modules that are used without it: `bson`, of pymongo.
-    return [module for module in found if _squeezed(module) == _squeezed(name)] or found
+    named = [module for module in found if _squeezed(module) == _squeezed(name)]
+    return [_WORKING_MODULE.get(module, module) for module in named or found]
 
 
 def _squeezed(name: str) -> str:

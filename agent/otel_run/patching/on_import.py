@@ -51,11 +51,13 @@ class Finder:
         # The module of that package which the program imports; others that it imports are nested in it.
         self._outermost = ""
         self._postponed: list[Callable[[], None]] = []
+        # Modules that have run and are told of just now: importlib counts them as being executed still.
+        self._told: list[str] = []
 
     def wait_for(self, name: str, callback: Callable[[], None]) -> None:
         """Call `callback()` each time the module `name` has been executed; now, if it has been."""
         self._waiting.setdefault(name, []).append(callback)
-        if name in sys.modules and not _is_being_executed(name):
+        if name in sys.modules and (name in self._told or not _is_being_executed(name)):
             self._call([callback])
 
     @_unseen
@@ -114,7 +116,11 @@ class Finder:
     def _executed(self, name: str) -> None:
         if name == self._outermost:
             self._outermost = ""
-        self._call(self._waiting.get(name, []))
+        self._told.append(name)
+        try:
+            self._call(self._waiting.get(name, []))
+        finally:
+            self._told.remove(name)
 
     def _call(self, callbacks: list[Callable[[], None]]) -> None:
         self._postponed += callbacks

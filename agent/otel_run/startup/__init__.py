@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from otel_run import boundary, report, settings
+from otel_run import boundary, native, report, settings  # noqa: F401 - native before anybody patches
 from otel_run.patching import on_import
 from otel_run.startup import lifetime, program
 
@@ -40,7 +40,6 @@ def start() -> bool:
     _finder = on_import.Finder(_discover, _is_worth_discovering)
     sys.meta_path.insert(0, _finder)
     lifetime.watch()
-    _finder.wait_for("multiprocessing.util", lifetime.end_with_multiprocessing)
     # The program may trace by itself, with no library of ours in sight.
     _finder.wait_for("opentelemetry.trace", _wake)
     if any(_is_foreign(name) for name in list(sys.modules)):

@@ -17,7 +17,7 @@ from otel_run.patching.wrap import DoesNotFit
 from otel_run.sampling import build as sampling
 from otel_run.startup import lifetime, service
 from otel_run.startup.program import running
-from otel_run.tracing import chatter, propagation, resource
+from otel_run.tracing import chatter, collection, propagation, resource
 from otel_run.tracing.provider import Provider
 
 TYPE_CHECKING = False
@@ -45,11 +45,13 @@ def assemble(found: Settings) -> None:
         # Never 100 % in place of a sampler that failed.
         sampler = sampling.one_percent()
     provider = _provider = Provider(found, resource.build(found, called), sampler)
-    exporters = pipeline.build(found)
+    exporters = pipeline.build(found, called)
     for processor in exporters.processors:
         provider.add_own_processor(processor)
     _make_global(provider)
+    lifetime.at_end(lambda _for_good: collection.hand_on_postponed())
     lifetime.at_end(exporters.close)
+    lifetime.guard()
 
 
 def _check_sdk() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 
-from otel_run import report, settings
+from otel_run import native, report, settings
 from otel_run.boundary import contained, without_exit
 from otel_run.patching import candidates
-from otel_run.startup import stepping_aside
+from otel_run.startup import lifetime, stepping_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 # Two threads may import two libraries at once. Waiting is bounded: the other thread may itself be
 # waiting for an import that this one is in the middle of.
-_lock = RLock()
+_lock = native.RLock()
 _PATIENCE = 2.0  # seconds
 
 # Instrumentors of others that are not applied, by their distribution.
@@ -78,6 +77,8 @@ def wake() -> None:
     """Build the provider and all that hangs on it, once; if that fails, we stay out of the program."""
     global _state
     if _state in ("awake", "broken"):
+        # What can only be done in the main thread, if the first library was imported in another.
+        contained("endings", lifetime.guard)
         return
     held = _lock.acquire(timeout=_PATIENCE)
     try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from otel_run.tracing.mismatch import Counted
+
 if TYPE_CHECKING:
     from otel_run.settings import Settings
 
@@ -56,6 +58,8 @@ class Once(logging.Filter):
 
 def calm(settings: Settings) -> None:
     """Install the filters; set the level of the SDK's loggers if the user chose one."""
+    # In front of the next one: what is counted is not said even once.
+    logging.getLogger("opentelemetry.context").addFilter(Counted())
     once = Once()
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(once)

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
+from otel_run.tracing import mismatch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+NOTHING = context.Context()
 
 enter: Callable[[context.Context], Any] = context.attach
 leave: Callable[[Any], None] = context.detach
@@ -45,4 +49,4 @@ if type(_runtime) is ContextVarsRuntimeContext and isinstance(_variable, Context
             _reset(token)
         except ValueError:
             # A greenlet may get another in the middle of a call. What is current there is not ours to change.
-            pass
+            mismatch.tell()

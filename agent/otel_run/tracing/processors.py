@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 
+from otel_run.tracing import collection
+
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+    from opentelemetry.sdk.trace import Span, SpanProcessor
 
 
 class Processors(SynchronousMultiSpanProcessor):
@@ -38,6 +40,8 @@ class Processors(SynchronousMultiSpanProcessor):
         self._all = processors
         # Told of the start, and of the ending.
         self._others = tuple(one for one in processors if all(one is not own for own in self._own))
+        if self._others:
+            collection.watch()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tell those that want to know."""
@@ -50,9 +54,24 @@ class Processors(SynchronousMultiSpanProcessor):
 
     def take(self, span: Span) -> None:
         """Hand on a span that has ended, in order."""
-        ended: ReadableSpan = span
         if self._others:
-            self._on_ending(span)
-            ended = span._readable_span()
+            collection.hand_on(self._take_copy, span)
+        else:
+            for one in self._all:
+                one.on_end(span)
+
+    def _take_copy(self, span: Span) -> None:
+        self._on_ending(span)
+        ended = span._readable_span()
         for one in self._all:
             one.on_end(ended)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Have each deliver, one after the other."""
+        collection.hand_on_postponed()
+        return super().force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Have each end."""
+        collection.hand_on_postponed()
+        super().shutdown()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
+from otel_run import forks
 from otel_run.boundary import contained
 from otel_run.patching import candidates
 from otel_run.patching.wrap import Patch
+from otel_run.tracing import collection
 from otel_run.tracing import resource as resources
 from otel_run.tracing.decided import decide_first
 from otel_run.tracing.follower import Follower
@@ -49,6 +52,9 @@ class Provider(TracerProvider):
         self._keeps_instance_id = "service.instance.id" in settings.resource_attributes
         self._ours: list[SpanProcessor] = []
         self._asked_before: dict[tuple[str, str | None, str | None], trace.Tracer] = {}
+        # Weakly, as the SDK does: a provider is gone when nobody holds it.
+        begin_child = weakref.WeakMethod(self._begin_child)
+        forks.in_child(lambda: (begin := begin_child()) and begin())
 
     def add_own_processor(self, processor: SpanProcessor) -> None:
         """Add a processor of ours; it comes along when we step behind the program's provider."""
@@ -85,6 +91,7 @@ class Provider(TracerProvider):
         """
         if not isinstance(theirs, TracerProvider) or theirs is self:
             return False
+        collection.watch()
         for processor in self._ours:
             theirs.add_span_processor(Follower(theirs, processor))
         self.sampler = theirs.sampler
@@ -112,6 +119,9 @@ class Provider(TracerProvider):
         # Not the SDK's: it runs detectors in a thread pool here, in the middle of the fork, where the lock
         # of concurrent.futures is still held if that was imported after us. The child would never start.
         # And it replaces a service.instance.id that the operator has set.
+        forks.notice()
+
+    def _begin_child(self) -> None:
         self._tracers_lock = threading.Lock()
         chosen = self._resource.attributes.get("service.instance.id") if self._keeps_instance_id else None
         self._update_resource(resources.after_fork(chosen))

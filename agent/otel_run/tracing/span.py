@@ -17,6 +17,7 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, Status, StatusCode
 
+from otel_run.tracing import collection
 from otel_run.tracing.attributes import SpanAttributes
 from otel_run.tracing.processors import Processors
 
@@ -171,8 +172,11 @@ class Span(sdk._Span):
         if type(processor) is Processors:
             processor.take(self)
         else:
-            processor._on_ending(self)
-            processor.on_end(self._readable_span())
+            collection.hand_on(self._hand_to_theirs, processor)
+
+    def _hand_to_theirs(self, processor: sdk.SpanProcessor) -> None:
+        processor._on_ending(self)
+        processor.on_end(self._readable_span())
 
 
 def start(

@@ -7,6 +7,7 @@ Source: OpenTelemetry specification, "Trace SDK", "Sampling"; W3C Trace Context 
 
 from __future__ import annotations
 
+from os import getpid
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
+from otel_run import forks
 from otel_run.tracing.current import CurrentSpan
 from otel_run.tracing.decided import ASK, IS_KEPT, Rule, rule_of
 from otel_run.tracing.entering import now
@@ -66,7 +68,9 @@ class Tracer(sdk.Tracer):
             return NonRecordingSpan(parent)
         ids: Any = self.id_generator
         draws = type(ids) is RandomIds
-        trace_id, span_id, _, flags, state, has_parent = parent
+        trace_id, span_id, is_remote, flags, state, has_parent = parent
+        if (is_remote or not has_parent) and forks.pid != getpid():
+            forks.notice()
         if not has_parent:
             state = None
             flags = _RANDOM if ids.is_trace_id_random() else 0
