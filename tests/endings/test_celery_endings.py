@@ -75,6 +75,8 @@ def _work(folder: Path, broker: str, pool: tuple[str, ...], ending: signal.Signa
         # Who publishes leaves first; its spans are none of ours to wait for where nobody takes them.
         environment = {
             **clean_environment(),
+            # Of eventlet: with trio installed, that part of it can't be imported on Python 3.10.
+            "EVENTLET_NO_GREENDNS": "yes",
             "BROKER": broker,
             "QUEUE": queue,
             "OTEL_EXPORTER_OTLP_ENDPOINT": found.url,

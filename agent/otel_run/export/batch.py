@@ -205,7 +205,9 @@ class BatchProcessor(SpanProcessor):
             if self._queue.waiting() and left > 0 and wish.is_fulfilled and not self._state.is_down:
                 self._send_here(wish, left)
         self._spent += time.monotonic() - began
-        self._state.end(self._queue.waiting(), self._delivery.destination, self._exit_budget)
+        # What has ended since, a thread that goes on sends by itself.
+        waiting = 0 if wish.is_met else self._queue.waiting()
+        self._state.end(waiting, self._delivery.destination, self._exit_budget)
 
     def _rescue(self, wish: Wish) -> None:
         """Write to the spool what a thread that waits for its receiver can't deliver any more."""

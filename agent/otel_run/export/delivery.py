@@ -79,6 +79,8 @@ class Delivery:
         self._at_receiver: list[None] = []
         self.is_abandoned = False
         self._has_delivered = False
+        # Spans that have left the queue for good.
+        self._gone = 0
         # Never released, so that waiting for it is a sleep: time.sleep may be gevent's.
         self._never = native.allocate_lock()
         self._never.acquire()
@@ -115,10 +117,7 @@ class Delivery:
         return True
 
     def send_all(self, wish: Wish | None) -> bool:
-        """Send batch after batch until none is left, one fails, or the time of a wish is over.
-
-        Return whether anything was delivered.
-        """
+        """Send until none is left, one batch fails, or the time of a wish is over; return whether any was delivered."""
         if wish is None and self._state.pause():
             self.spool(self._batch_size)
             return False
@@ -128,11 +127,14 @@ class Delivery:
         self._pause = None if self._state.is_down or not is_last else _FIRST_PAUSE
         # Whatever the sender is made of, nobody traces it.
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        # Threads may go on making spans, so that nothing is ever left: a wish is for what was there before it.
+        goal = self._gone + self._queue.waiting()
         try:
             while self._queue.waiting() and not self.is_abandoned and self._send_one(wish):
-                pass
+                if wish is not None and self._gone >= goal:
+                    break
             if wish is not None:
-                wish.is_met = not self._queue.waiting()
+                wish.is_met = self._gone >= goal
             if is_last:
                 self.spool(1)
             elif self._state.is_down:
@@ -238,7 +240,9 @@ class Delivery:
 
     def _let_go(self) -> int:
         self._parcel = None
-        return self._queue.let_go()
+        held = self._queue.let_go()
+        self._gone += held
+        return held
 
     def _lose(self, reason: str) -> None:
         self._state.lose(reason, self._let_go())
