@@ -81,9 +81,6 @@ class Delivery:
         self._has_delivered = False
         # Spans that have left the queue for good.
         self._gone = 0
-        # Never released, so that waiting for it is a sleep: time.sleep may be gevent's.
-        self._never = native.allocate_lock()
-        self._never.acquire()
 
     @property
     def destination(self) -> str:
@@ -207,7 +204,7 @@ class Delivery:
         if pause >= self._time_for(wish):
             return False
         self._pause *= 2
-        self._never.acquire(timeout=pause)
+        native.wait(pause)
         return True
 
     def _get_sender(self) -> Sender | None:
@@ -234,7 +231,7 @@ class Delivery:
                 continue
             # Whoever waits for us, the exit above all, shall not wait longer; nor shall the queue overflow.
             if self._is_at_leisure() and len(self._queue.spans) < self._many:
-                self._never.acquire(timeout=_PAUSE)
+                native.wait(_PAUSE)
             began = time.monotonic()
             in_slices = began - now < _LONG_PAUSE
 
