@@ -138,7 +138,7 @@ def test_queries_have_their_own_request_for_a_parent(
     with psycopg.connect(postgres.url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS django_content_type (id serial, app_label text, model text)")
     with serving(SITE, *command, env={**SETTINGS, "DSN": postgres.url}) as server:
-        assert server.ask("/query").count(b"42") == 1
+        assert b"42" in server.ask("/query").partition(b"\r\n\r\n")[2]
         assert server.status("/insert") == 500
         paths = [f"/orm?number={number}" for number in range(40 if command is UVICORN else 2)]
         with ThreadPoolExecutor(len(paths)) as pool:

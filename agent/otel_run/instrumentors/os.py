@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from otel_run.instrumentors.argument_block import is_nearly_full
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Around
 from otel_run.tracing import carrier
@@ -63,7 +64,7 @@ def _around_posix_spawn(original: Callable[..., Any], contained: Contained) -> C
         change = carrier.change()
         if change is None or len(args) != 3:
             return None
-        environment = _changed(change, args[2])
+        environment = _changed(change, args[1], args[2])
         return None if environment is None else (*args[:2], environment)
 
     def posix_spawn(*args: Any, **kwargs: Any) -> Any:
@@ -73,17 +74,17 @@ def _around_posix_spawn(original: Callable[..., Any], contained: Contained) -> C
 
 
 def _around_spawn(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
-    def tell(env: Any, func: Callable[..., Any]) -> tuple[Any, Callable[..., Any]] | None:
+    def tell(args: Any, env: Any, func: Callable[..., Any]) -> tuple[Any, Callable[..., Any]] | None:
         change = carrier.change()
         if change is None:
             return None
         if env is None:
             return None, _telling_itself(change, func)
-        environment = _changed(change, env)
+        environment = _changed(change, args, env)
         return None if environment is None else (environment, func)
 
     def _spawnvef(mode: int, file: Any, args: Any, env: Any, func: Callable[..., Any]) -> Any:
-        return original(mode, file, args, *(contained(tell, env, func) or (env, func)))
+        return original(mode, file, args, *(contained(tell, args, env, func) or (env, func)))
 
     return _spawnvef
 
@@ -103,12 +104,15 @@ def _telling_itself(change: Change, func: Callable[..., Any]) -> Callable[..., A
     return execute
 
 
-def _changed(change: Change, env: Any) -> dict[Any, Any] | None:
-    """Return what a child gets in place of `env`; None where the program's call is to fail as it does without us."""
+def _changed(change: Change, argv: Any, env: Any) -> dict[Any, Any] | None:
+    """Return what a child gets in place of `env`; None where the program's call is to do as it does without us."""
     # None is for posix_spawn, since Python 3.13.
     if env is not None and not (hasattr(env, "keys") and hasattr(env, "__getitem__")):
         return None
     try:
-        return change.in_mapping(env if env is None else dict(env))
+        environment = change.in_mapping(env if env is None else dict(env))
+        if environment is None or is_nearly_full(argv, environment.keys(), environment.values()):
+            return None
     except (TypeError, ValueError):
         return None
+    return environment

@@ -7,11 +7,11 @@ No span is made: what the child does is the child's to tell.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from otel_run.instrumentors import gevent_subprocess
+from otel_run.instrumentors.argument_block import is_nearly_full
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Around
 from otel_run.tracing import carrier
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _UNIT = "instrumentor subprocess"
 # Where in the arguments the environment stands, in all versions.
 _ENVIRONMENT = 5
-# What counts beside the texts, in bytes: a zero and a pointer for each, and the program's name and the like.
-_EACH, _SPARE = 9, 8192
 # Children that serve whoever comes after the one who happened to start them, and hand their environment on.
 _KEEPER = re.compile(r"from [\w.]+\.(forkserver|resource_tracker) import main\b")
 
@@ -60,22 +58,9 @@ def _told(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if change is None or _is_keeper(args[0]):
         return None
     entries = change.in_entries(args[_ENVIRONMENT])
-    if entries is None or _is_nearly_full(args[0], entries):
+    if entries is None or is_nearly_full(args[0], entries):
         return None
     return (*args[:_ENVIRONMENT], entries, *args[_ENVIRONMENT + 1 :])
-
-
-def _is_nearly_full(argv: Iterable[Any], entries: Iterable[bytes]) -> bool:
-    """Tell whether what we add might be what makes the system refuse the child; one limit is for all of its texts."""
-    lengths = [_most_bytes(text) for texts in (argv, entries) for text in texts]
-    # -1 is none.
-    return 0 < os.sysconf("SC_ARG_MAX") < sum(lengths) + _EACH * len(lengths) + _SPARE
-
-
-def _most_bytes(text: Any) -> int:
-    if not isinstance(text, (str, bytes)):
-        return 0  # a path, or what the program's call is to fail with
-    return len(text) if isinstance(text, bytes) or text.isascii() else 4 * len(text)
 
 
 def _is_keeper(argv: Iterable[Any]) -> bool:
