@@ -67,16 +67,28 @@ class Fuse:
         """Call `function(*args)`; if it raises an Exception, tell the report, count it and return None."""
         try:
             return function(*args)
+        except RecursionError:
+            return None  # the program has filled the stack: no mistake of ours, and no room to tell it
         except Exception as error:
             if strict:
                 raise
             self._burn(error)
             return None
 
+    def take(self, error: Exception) -> None:
+        """Do the same with an error that was caught where it came up, in a code that is made of text."""
+        if isinstance(error, RecursionError):
+            return
+        if strict:
+            raise error
+        self._burn(error)
+
     def both(self, function: Callable[[Any, Any], T], first: object, second: object) -> T | None:
         """Do the same with two arguments, as each observed call does twice: without a tuple it takes half the time."""
         try:
             return function(first, second)
+        except RecursionError:
+            return None
         except Exception as error:
             if strict:
                 raise

@@ -276,6 +276,17 @@ def _unquote(quoted: str) -> str:
     return unquote(quoted)
 
 
+def traceparent(given: str) -> object:
+    """The header of that name (W3C Trace Context): the caller's trace and span."""
+    fields = given.split("-")
+    is_hexadecimal = not any(set(field) - set("0123456789abcdef") for field in fields[:4])
+    if is_hexadecimal and [len(field) for field in fields[:4]] == [2, 32, 16, 2] and fields[0] != "ff":
+        is_complete = len(fields) == 4 or fields[0] != "00"
+        if is_complete and fields[1].strip("0") and fields[2].strip("0"):
+            return given
+    return Bad("00-TRACE_ID-SPAN_ID-FLAGS in hexadecimal digits, 2, 32, 16 and 2 of them")
+
+
 def unsupported(what: str) -> Callable[[str], object]:
     """A variable that other SDKs know and we don't: setting it is said, not silently ignored."""
 

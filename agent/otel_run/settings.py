@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from otel_run.function_patterns import Pattern
+
 
 class Problem:
     """A bad setting: which variable, what was given, what is allowed, what is used instead."""
@@ -58,6 +60,15 @@ class Settings:
     exit_timeout: int
     sigterm: str
     child_context: bool
+    functions: tuple[Pattern, ...]
+    function_limit: int
+    process_span: str
+    process_span_max_age: int
+    process_span_max_spans: int
+    process_arguments: bool
+    traceparent: str | None
+    tracestate: str | None
+    baggage: str | None
     skip_programs: tuple[str, ...]
     service_name: str | None
     resource_attributes: dict[str, str]
@@ -152,6 +163,7 @@ def read(environ: Mapping[str, str], installed: Callable[[str], list[str]]) -> t
         # A copy: the default belongs to the table, whatever is done with the settings.
         values[row.field] = dict(value) if isinstance(value, dict) else value
     _decide_sampler(values, installed, problems)
+    _decide_functions(values, problems)
     _fit_batch_into_queue(values, environ, problems)
     values["unusable"] = tuple(problems)
     return Settings(values), list(problems.values())
@@ -173,7 +185,7 @@ def current() -> Settings:
 
 
 # Names the variables whose bad value a process of this tree has said already. It is set only once there
-# was something to say, so that a shell script with a hundred children says it once.
+# was something to say, so that a Python program with a hundred children says it once.
 _SAID = "OTEL_RUN_SAID"
 
 
@@ -184,6 +196,26 @@ def unsaid(problems: list[Problem]) -> list[Problem]:
     if fresh:
         os.environ[_SAID] = ",".join([name for name in said if name] + [problem.variable for problem in fresh])
     return fresh
+
+
+def is_first_to_say(what: str) -> bool:
+    """Tell whether no parent process has this to say, and mark it as ours for our children."""
+    return bool(unsaid([Problem(what, "", "", "")]))
+
+
+def is_started_by_traced() -> bool:
+    """Tell whether what has started this process would be traced as well, but for being no Python: a shell, make.
+
+    Only Linux tells, and only of a parent that is there still.
+    """
+    try:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+            theirs = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
+    except OSError:
+        return False
+    folder = os.environ.get("PYTHONPATH", "").partition(os.pathsep)[0]
+    path = os.fsdecode(theirs.get(b"PYTHONPATH", b""))
+    return b"OTEL_RUN_TRACE" in theirs and folder != "" and path.partition(os.pathsep)[0] == folder
 
 
 def proxies() -> dict[str, str]:
@@ -283,6 +315,18 @@ def _decide_sampler(
     ):
         if bad is not None:
             problems[name] = Problem(name, text, bad.allowed, instead, bad.hint)
+
+
+def _decide_functions(values: dict[str, Any], problems: dict[str, Problem]) -> None:
+    given = values["functions"]
+    if not given:
+        return
+    from otel_run import function_patterns  # only for whoever names some
+
+    values["functions"], bad = function_patterns.read(given)
+    if bad:
+        name, rest = "OTEL_RUN_TRACE", ", ".join(map(str, values["functions"])) or "none"
+        problems[name] = Problem(name, bad.given, bad.allowed, f"the others: {rest}", bad.hint)
 
 
 def _fit_batch_into_queue(values: dict[str, Any], environ: Mapping[str, str], problems: dict[str, Problem]) -> None:

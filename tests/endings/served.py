@@ -146,6 +146,7 @@ def _started(case: Case, folder: Path, found: Endpoint, traced: bool) -> Iterato
         **clean_environment(),
         "OTEL_EXPORTER_OTLP_ENDPOINT": found.url,
         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": _OTHERS,
+        "OTEL_RUN_PROCESS_SPAN": "off",
         "OTEL_RUN_STRICT": "true",
         **case.env,
     }

@@ -81,6 +81,7 @@ def _work(folder: Path, broker: str, pool: tuple[str, ...], ending: signal.Signa
             "QUEUE": queue,
             "OTEL_EXPORTER_OTLP_ENDPOINT": found.url,
             "OTEL_RUN_STRICT": "true",
+            "OTEL_RUN_PROCESS_SPAN": "off",
             "PYTHONWARNINGS": "ignore",
         }
         with subprocess.Popen(

@@ -201,6 +201,15 @@ print(sum(os.path.getsize(file.name) for file in files), signal.set_wakeup_fd(-1
 os.kill(os.getpid(), TERM)
 time.sleep(20)
 """,
+    "interrupted by its own hand, which is for handlers of Python alone": """
+import _thread
+wake()
+print(_thread.interrupt_main(TERM))
+time.sleep(0.2)
+signal.signal(TERM, mine)
+_thread.interrupt_main(TERM)
+time.sleep(0.2)
+""",
     "a process group": """
 wake()
 print(os.getpgrp() == os.getpid() or os.setpgid(0, 0))

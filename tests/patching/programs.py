@@ -101,6 +101,16 @@ PROGRAMS = {
         spec.loader.exec_module(module)
         print(module.value, type(module).__name__)
         """, ["watched"]),
+    "lazily by a finder": ("""
+        import sys, threading, types
+        from importlib.machinery import FileFinder, SOURCE_SUFFIXES, SourceFileLoader
+        from importlib.util import LazyLoader
+        sys.path_hooks.insert(0, FileFinder.path_hook((LazyLoader.factory(SourceFileLoader), SOURCE_SUFFIXES)))
+        sys.path_importer_cache.clear()
+        import watched
+        print("done" in object.__getattribute__(watched, "__dict__"), type(watched).__name__)
+        print(watched.value, type(watched).__name__)
+        """, ["watched"]),
     "runpy": ("import runpy; print(sorted(runpy.run_module('runme', run_name='__main__')))", []),
     "pkgutil": ("""
         import pkgutil, watched

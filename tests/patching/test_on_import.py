@@ -28,20 +28,32 @@ from otel_run.patching.on_import import Finder
 boundary.strict = True
 told = []
 finder = Finder(lambda: None, lambda name: False, needs="needed")
-for name in {waiting!r}:
-    finder.wait_for(name, lambda name=name: told.append([name, hasattr(sys.modules[name], "done")]))
+def tell(name):
+    told.append([name, hasattr(sys.modules[name], "done")])
+if {some!r}:
+    finder.wait_for_some(set({waiting!r}).__contains__, tell)
+else:
+    for name in {waiting!r}:
+        finder.wait_for(name, lambda name=name: tell(name))
 del told[:]  # zipimport is imported by every interpreter
 sys.meta_path.insert(0, finder)
 atexit.register(lambda: open({told!r}, "w").write(json.dumps(told)))
 """
 
 
+# Waiting for each by its name, and for some by a test of the name.
+STARTS = ["start", "some"]
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = write(tmp_path_factory.mktemp("on_import"), {f"lib/{name}": text for name, text in PACKAGES.items()})
     zip_up(made / "lib.zip", ZIPPED)
-    start = START.format(waiting=WAITING, told=str(made / "told.json"))
-    return write(made, {"start/sitecustomize.py": start, "bare/sitecustomize.py": "import otel_run.boundary\n"})
+    starts = {
+        f"{start}/sitecustomize.py": START.format(waiting=WAITING, told=str(made / "told.json"), some=start == "some")
+        for start in STARTS
+    }
+    return write(made, {**starts, "bare/sitecustomize.py": "import otel_run.boundary\n"})
 
 
 def outcome(folder: Path, start: str, arguments: list[str]) -> tuple[int, str, str]:
@@ -66,9 +78,14 @@ def told(folder: Path) -> list[str]:
 def test_an_import_goes_as_without_us_and_is_told(program: str, folder: Path) -> None:
     source, wanted = PROGRAMS[program]
     (folder / "program.py").write_text(textwrap.dedent(source))
-    bare, ours = (outcome(folder, start, ["program.py"]) for start in ("bare", "start"))
-    assert ours == bare
+    bare = outcome(folder, "bare", ["program.py"])
     assert (bare[0] == 0) is not program.startswith(("broken", "no such", "a finder that forbids")), bare[2]
+    for start in STARTS:
+        assert outcome(folder, start, ["program.py"]) == bare
+        _check_told(program, wanted, folder)
+
+
+def _check_told(program: str, wanted: list[str] | None, folder: Path) -> None:
     if program == "threads":
         assert sorted(told(folder)) == [
             "slow_a",
@@ -97,6 +114,48 @@ WITH_FINDER = "import sys; finder = sys.meta_path[0]; told = sys.modules['sitecu
     ("source", "wanted"),
     [
         ("import json\nfinder.wait_for('json', lambda: print('json'))\nimport json", "json"),
+        ("import json\nfinder.wait_for_some('json'.__eq__, print)\nimport json", "json"),
+        (
+            "finder.wait_for_some(lambda name: name.startswith('watched'), print)\nimport watched.sub",
+            "watched\nwatched.sub",
+        ),
+        # Each callback for itself, those that wait for the very name first.
+        (
+            """
+finder.wait_for_some(lambda name: name == "watched", lambda name: print(1, name))
+finder.wait_for_some(lambda name: name in ("watched", "runme"), lambda name: print(3, name))
+finder.wait_for("watched", lambda: print(0))
+import watched, importlib
+importlib.reload(watched)
+            """,
+            "\n".join(["0", "1 watched", "3 watched"] * 2),
+        ),
+        # A mistake in the test of a name is nobody's import's.
+        (
+            """
+from otel_run import boundary
+boundary.strict = False
+finder._waiting_for_some.append((lambda name: 1 / 0, print))
+finder.wait_for_some(lambda name: name == "watched", print)
+import watched
+            """,
+            "watched",
+        ),
+        # Lazy modules are neither woken by waiting, nor by what else is imported.
+        (
+            """
+import importlib.util
+spec = importlib.util.find_spec("slow_a")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+late = sys.modules["slow_a"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(late)
+finder.wait_for("slow_a", lambda: print("waiting"))
+finder.wait_for_some(lambda name: name == "slow_a", print)
+import watched
+print(type(late).__name__, "done" in object.__getattribute__(late, "__dict__"))
+            """,
+            "waiting\nslow_a\n_LazyModule False",
+        ),
         ("finder.wait_for('late', lambda: print('late'))", ""),
         # Half-done modules of the package that callbacks use: they wait until it is whole.
         ("import needed.part\nprint(told)", "[['watched', True]]"),

@@ -49,6 +49,11 @@ FLAGS = [
     (["--sampler-arg", "0.5"], {"OTEL_TRACES_SAMPLER_ARG": "0.5"}),
     (["--propagators", "b3,baggage"], {"OTEL_PROPAGATORS": "b3,baggage"}),
     (["--disable", "redis,httpx"], {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "redis,httpx"}),
+    (["--trace", "orders:f(a,b)=F"], {"OTEL_RUN_TRACE": "orders:f(a,b)=F"}),
+    (
+        ["--trace", "orders:f(a,b),pricing.*", "--service=x", "--trace=m:größe=Größe"],
+        {"OTEL_RUN_TRACE": "orders:f(a,b),pricing.*,m:größe=Größe", "OTEL_SERVICE_NAME": "x"},
+    ),
     (["--debug"], {"OTEL_RUN_DEBUG": "true"}),
     (["--debug", "--service", "a", "--service=b"], {"OTEL_RUN_DEBUG": "true", "OTEL_SERVICE_NAME": "b"}),
     (["--service", "--debug"], {"OTEL_SERVICE_NAME": "--debug"}),
@@ -79,12 +84,28 @@ def test_a_flag_wins_over_the_environment_and_over_what_would_win_over_its_varia
     given = ["--service", "flag", "--endpoint", "http://flag:1", "--protocol", "http/protobuf", "--ratio", "1%"]
     found = variables(*given, cwd=tmp_path, env=env)
     assert {name: value for name, value in found.items() if name.startswith("OTEL_")} == {
+        **{name: value for name, value in environment().items() if name.startswith("OTEL_")},
         "OTEL_SERVICE_NAME": "flag",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://flag:1",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_TRACES_SAMPLER": RATIO,
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
     }
+
+
+def test_a_file_of_patterns_is_found_from_wherever_the_program_goes_and_wins_over_the_environment(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "traced.txt").write_text("orders:f\npricing.*  # all\n")
+    given = ["--trace", "@traced.txt", "--trace", "a:g"]
+    found = variables(*given, cwd=tmp_path, env=environment(OTEL_RUN_TRACE="env:f"))
+    assert found["OTEL_RUN_TRACE"] == f"@{tmp_path}/traced.txt,a:g"
+
+
+def test_a_file_of_patterns_that_the_environment_names_is_found_from_every_folder(tmp_path: Path) -> None:
+    for given, wanted in [("@traced.txt, a:g", f"@{tmp_path}/traced.txt,a:g"), (" a:g ,, b:h", " a:g ,, b:h")]:
+        found = variables(cwd=tmp_path, env=environment(OTEL_RUN_TRACE=given))
+        assert found["OTEL_RUN_TRACE"] == wanted
 
 
 @pytest.mark.parametrize(
@@ -109,6 +130,11 @@ def test_a_flag_wins_over_the_environment_and_over_what_would_win_over_its_varia
         (["--sampler", "always_of", "env"], 2, ["--sampler", "'always_of'", "hint: did you mean always_off ?"]),
         (["--propagators", "w3c", "env"], 2, ["--propagators", "'w3c'", "tracecontext"]),
         (["--endpoint", "localhost", "env"], 2, ["--endpoint", "hint: did you mean http://localhost ?"]),
+        (["--trace", "a:g,orders;f", "env"], 2, ["--trace", "'orders;f'", "hint: did you mean orders:f ?"]),
+        (["--trace", "a:g", "--trace=f()", "env"], 2, ["--trace", "'f()'", "allowed: module:function, "]),
+        (["--trace", ",", "env"], 2, ["--trace needs a pattern"]),
+        (["--trace", "@missing.txt", "env"], 2, ["--trace", "missing.txt'", "hint: the file can't be read: No such"]),
+        (["--trace", "@plain.txt", "--trace", "@bad.txt", "env"], 2, ["--trace", "'orders::f'", "hint: did you mean"]),
         (["--env-file", "missing.env", "env"], 2, ["--env-file missing.env can't be read"]),
         (["pyhton3"], 127, ["'pyhton3'", "PATH", "hint: did you mean python3"]),
         (["--", "--service"], 127, ["'--service'"]),
@@ -128,6 +154,7 @@ def test_a_mistake_has_its_status_one_sentence_and_a_hint(
 ) -> None:
     (tmp_path / "app.py").write_text("")
     (tmp_path / "plain.txt").write_text("")
+    (tmp_path / "bad.txt").write_text("# ours\norders::f\n")
     (tmp_path / "folder").mkdir()
     executable(tmp_path / "no_interpreter", "#!/no/such/interpreter\n")
     executable(tmp_path / "noshebang", "no program\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from process.children import OTEL_RUN, STARTUP_FOLDER, both, environment
+from process.children import OTEL_RUN, STARTUP_FOLDER, both, environment, run
+from servers.program import Traced
 
 # Everything that a program can see of how it was started.
 LOOK = """
@@ -87,6 +90,15 @@ def test_same_output_status_and_world(way: str, project: Path) -> None:
     bare, traced = both(WAYS[way], project, stdin=LOOK if way == "standard input" else "some input")
     assert traced == bare
     assert "otel" not in traced[2]
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "aborted"])
+def test_same_output_status_and_world_with_a_span_for_the_process(way: str, project: Path) -> None:
+    if way == "safe path" and sys.version_info < (3, 11):
+        pytest.skip("-P is new in Python 3.11")
+    stdin = LOOK if way == "standard input" else "some input"
+    bare, traced = both(WAYS[way], project, stdin, OTEL_RUN_PROCESS_SPAN="on", OTEL_TRACES_EXPORTER="none")
+    assert traced == bare
 
 
 @pytest.mark.parametrize(
@@ -173,3 +185,56 @@ for arguments in (["look.py", "a"], ["-m", "look"], ["-I", "look.py"], ["-c", "i
 """
     bare, traced = both(["-c", code], project)
     assert traced == bare
+
+
+STEPS = Path(__file__).with_name("programs") / "steps.py"
+PARTS = [
+    "data", "generators", "coroutines", "recursion", "threads", "warns", "forks", "reloaded", "handled", "hook",
+    "globals_at_the_end", "uncaught", "uncaught_in_handler", "uncaught_without_context", "uncaught_in_generator",
+    "uncaught_in_task", "uncaught_stop", "uncaught_raised_again", "exits", "exits_by_text", "interrupted",
+    *(["uncaught_group", "uncaught_with_notes"] if sys.version_info >= (3, 11) else []),
+]  # fmt: skip
+# All functions of the program, those too that a `*` does not mean.
+TRACED = "steps.*,steps:Order.__*,steps:Kept.__*"
+ADDRESS = re.compile(r"0x[0-9a-f]+")
+# What Python 3.10 shows of ours: an entry at the line where the function begins.
+ENTRY_OF_310 = re.compile(r'  File "[^"]*steps\.py", line \d+, in \w+\n    (?:@|(?:async )?def ).*\n')
+
+
+@pytest.mark.parametrize("process_span", ["off", "on"])
+@pytest.mark.parametrize("part", PARTS)
+def test_same_output_status_and_tracebacks_with_all_functions_traced(
+    part: str, process_span: str, tmp_path: Path
+) -> None:
+    shutil.copy(STEPS, tmp_path)
+    (tmp_path / "app.py").write_text("import sys\nimport steps\nsteps.main(sys.argv[1])\n")
+    # The script itself can be traced from 3.12 on.
+    for program in ("app.py", *(["steps.py"] if sys.version_info >= (3, 12) else [])):
+        outcomes = []
+        for launcher in ([], OTEL_RUN):
+            env = environment(
+                OTEL_TRACES_EXPORTER="none",
+                OTEL_RUN_PROCESS_SPAN=process_span,
+                OTEL_RUN_TRACE=TRACED,
+                # Others', which wrap coroutines and threads in functions of their own.
+                OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="asyncio,threading,logging",
+            )
+            done = run([*launcher, sys.executable, program, part], tmp_path, env=env)
+            written = sorted((path.name, path.read_text()) for path in tmp_path.glob("*.txt"))
+            outcomes.append(
+                (done.returncode, *(ADDRESS.sub("0x", text) for text in (done.stdout, done.stderr)), written)
+            )
+            for path in tmp_path.glob("*.txt"):
+                path.unlink()
+        bare, traced = outcomes
+        if sys.version_info < (3, 11):
+            traced = (traced[0], *(ENTRY_OF_310.sub("", text) for text in traced[1:3]), traced[3])
+        assert traced == bare
+
+
+def test_the_functions_of_that_program_are_traced_indeed(traced: Traced) -> None:
+    shutil.copy(STEPS, traced.folder)
+    env = {"OTEL_RUN_TRACE": TRACED, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "asyncio,threading,logging"}
+    run = traced("import steps\nsteps.main('data')\nsteps.main('generators')\n", env=env)
+    names = {span.name for span in run.spans}
+    assert {"ratio", "Order.parse", "Order.__post_init__", "decorated", "squared", "block", "counts", "order"} <= names

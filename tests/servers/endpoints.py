@@ -122,6 +122,7 @@ def run_in_each_state(
             variables = {
                 **clean_environment(),
                 "OTEL_EXPORTER_OTLP_ENDPOINT": found.url,
+                "OTEL_RUN_PROCESS_SPAN": "off",
                 "OTEL_RUN_STRICT": "true",
                 "PYTHONWARNINGS": "ignore::DeprecationWarning",
                 **(env or {}),

@@ -80,6 +80,8 @@ class Traced:
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
             "OTEL_RESOURCE_ATTRIBUTES": f"{RUN}={run}",
             "OTEL_RUN_STRICT": "true",
+            # Whoever tests calls of a library wants those alone; tests/jobs has it as it comes.
+            "OTEL_RUN_PROCESS_SPAN": "off",
             **({"PYTHONWARNINGS": warnings} if warnings else {}),
             **self._defaults,
             **(env or {}),

@@ -106,6 +106,7 @@ class Serving:
             "OTEL_EXPORTER_OTLP_ENDPOINT": self._receiver.http_endpoint,
             "OTEL_RESOURCE_ATTRIBUTES": f"{RUN}={run}",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_RUN_PROCESS_SPAN": "off",
             "OTEL_RUN_STRICT": "true",
             **self._defaults,
             **(env or {}),

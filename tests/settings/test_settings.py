@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from otel_run import settings, variables
+from otel_run import function_patterns, settings, variables
 
 HUGE = "9" * 5000
 BAD = object()  # not usable: the default, and a problem
@@ -93,6 +93,31 @@ URL = Kind(
     ("HTTP://Host:1", "HTTP://Host:1"),
     huge=(f"http://h:{HUGE}", BAD),
 )
+
+
+class Patterns(tuple[str, ...]):
+    """Patterns by their texts."""
+
+    __hash__ = tuple.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple) and tuple(map(str, other)) == tuple(self)
+
+
+FUNCTIONS = Kind(
+    function_patterns.ALLOWED,
+    ("app:main, a.b", Patterns(("app:main", "a.b"))),
+    ("App:Main", Patterns(("App:Main",))),
+    # Modules may be called so, as migrations are.
+    zero=("0", Patterns("0")),
+    huge=(HUGE, Patterns((HUGE,))),
+)
+CALLER = f"00-{'ab' * 16}-{'cd' * 8}-01"
+TRACEPARENT = Kind(
+    "00-TRACE_ID-SPAN_ID-FLAGS in hexadecimal digits, 2, 32, 16 and 2 of them",
+    (CALLER, CALLER),
+    (CALLER.upper(), BAD),
+)
 SAMPLERS = (
     "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio"
 )
@@ -113,6 +138,15 @@ EXPECTED = {
     "exit_timeout": Expected(MILLISECONDS, 2000, "2000"),
     "sigterm": Expected(one_of("leave", "LEAVE", "flush, leave"), "flush", "flush"),
     "child_context": Expected(BOOLEAN, True, "true"),
+    "functions": Expected(FUNCTIONS, (), "the others: none"),
+    "function_limit": Expected(POSITIVE, 1000, "1000"),
+    "process_span": Expected(one_of("on", "OFF", "auto, on, off"), "auto", "auto"),
+    "process_span_max_age": Expected(MILLISECONDS, 3600000, "3600000"),
+    "process_span_max_spans": Expected(POSITIVE, 1000, "1000"),
+    "process_arguments": Expected(BOOLEAN, False, "false"),
+    "traceparent": Expected(TRACEPARENT, None, "none"),
+    "tracestate": Expected(TEXT, None, ""),
+    "baggage": Expected(TEXT, None, ""),
     "skip_programs": Expected(NAMES, tuple(variables.TOOLS.split()), ""),
     "service_name": Expected(TEXT, None, ""),
     "resource_attributes": Expected(pairs(lower=False), {}, "none"),

@@ -30,6 +30,7 @@ VALUE_FLAGS = {
     "--sampler": ("OTEL_TRACES_SAMPLER", "NAME", "one of the specification's samplers"),
     "--sampler-arg": ("OTEL_TRACES_SAMPLER_ARG", "VALUE", "the sampler's argument"),
     "--propagators": ("OTEL_PROPAGATORS", "NAME,...", "tracecontext, baggage, b3..."),
+    "--trace": ("OTEL_RUN_TRACE", "PATTERN,...", "functions of your own: module:function, module:Class.*, @file"),
     "--disable": ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "NAME,...", "instrumentors not to load"),
     "--env-file": ("", "FILE", "a file of NAME=value lines; flags and the environment win over it"),
 }
@@ -106,7 +107,10 @@ def _take(wish: Wish, flag: str, value: str) -> None:
     if flag == "--env-file":
         wish.env_file = value
         return
-    wish.set[variable] = checked(flag, variable, value)
+    given = checked(flag, variable, value)
+    # Patterns are told one after another; of all else the last one counts.
+    before = wish.set.get(variable) if flag == "--trace" else None
+    wish.set[variable] = f"{before},{given}" if before else given
     if flag == "--ratio":
         wish.set["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
     if flag in _OVERRULED:
@@ -119,7 +123,7 @@ def checked(flag: str, variable: str, value: str) -> str:
     from otel_run.patching import candidates
 
     def refuse(bad: grammar.Bad) -> Usage:
-        return Usage(f"{flag} can't be {value!r}; allowed: {bad.allowed}", bad.hint)
+        return Usage(f"{flag} can't be {getattr(bad, 'given', value)!r}; allowed: {bad.allowed}", bad.hint)
 
     if not value.strip():
         raise Usage(f"{flag} needs a value, got an empty one")
@@ -130,12 +134,36 @@ def checked(flag: str, variable: str, value: str) -> str:
         from otel_run import sampler_choice
 
         read = sampler_choice.find(value, candidates.names) or sampler_choice.refuse(value)
+    elif flag == "--trace":
+        read, value = _patterns(value)
     else:
         row = next(row for row in variables.ROWS if variable in row.variables)
         read = grammar.parse(row.parse, value.strip(), candidates.names)
     if isinstance(read, grammar.Bad):
         raise refuse(read)
     return str(read) if flag == "--ratio" else value
+
+
+def _patterns(value: str) -> tuple[object, str]:
+    """Read patterns of functions, and say where their files are."""
+    from otel_run import function_patterns
+
+    if not function_patterns.pieces(value):
+        raise Usage("--trace needs a pattern, got none")
+    given = from_anywhere(value)
+    return function_patterns.read(given)[1], given
+
+
+def from_anywhere(patterns: str) -> str:
+    """Return the patterns with whole paths: the program, and what it starts, may look from another folder."""
+    from otel_run import function_patterns
+    from otel_run.startup.program import absolute
+
+    def whole(piece: str) -> str:
+        path = absolute(piece[1:].strip())
+        return f"@{path}" if piece.startswith("@") and "," not in path else piece
+
+    return ",".join(map(whole, function_patterns.pieces(patterns)))
 
 
 def _unknown(flag: str, has_value: bool) -> Usage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from otel_run.command.flags import Usage
+from otel_run.command.flags import Usage, from_anywhere
 from otel_run.command.path import startup_folder
 
 TYPE_CHECKING = False
@@ -43,6 +43,8 @@ def build_environment(wish: Wish, environ: Mapping[str, str]) -> dict[str, str]:
     for name in wish.unset:
         environment.pop(name, None)
     environment.update(wish.set)
+    if "@" in environment.get("OTEL_RUN_TRACE", ""):
+        environment["OTEL_RUN_TRACE"] = from_anywhere(environment["OTEL_RUN_TRACE"])
     environment["PYTHONPATH"] = _with_startup_folder(environment.get("PYTHONPATH", ""))
     return environment
 

@@ -5,7 +5,6 @@ Of one that nobody will see there is only what those below it need: the context,
 
 from __future__ import annotations
 
-import traceback
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -14,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
+from otel_run.tracing import told_errors
 from otel_run.tracing.call import error_type, is_cancellation
 from otel_run.tracing.decided import IS_KEPT
 from otel_run.tracing.entering import now
@@ -212,7 +212,7 @@ class Request(Passing):
             # The conventions want no description where the status code says it.
             span.set_status(Status(StatusCode.ERROR))
             if original is not None:
-                span.add_event("exception", describe(original), at)
+                told_errors.tell_of_request(span, original, at)
         span.set_attributes(attributes)
 
 
@@ -222,14 +222,3 @@ def _number(status: object) -> int | None:
         code = status[:3]
         return int(code) if code.isascii() and code.isdigit() else None
     return int(status) if isinstance(status, int) else None
-
-
-def describe(error: BaseException) -> Attributes:
-    """Return the attributes of an exception event (semantic conventions, "Exceptions")."""
-    # Which is, unlike the exception itself, sure to have a text.
-    told = traceback.TracebackException(type(error), error, error.__traceback__)
-    return {
-        "exception.type": error_type(error),
-        "exception.message": str(told),
-        "exception.stacktrace": "".join(told.format()),
-    }

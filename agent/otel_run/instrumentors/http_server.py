@@ -111,7 +111,7 @@ class HttpServer:
         tracer: Any = self.tracer
         is_ruled = type(tracer) is Tracer and tracer._ruler is tracer.sampler and tracer._rule is not ASK
         if is_ruled and (parent or not tracer._rule.bound):
-            unsampled = dropped(tracer, parent)
+            unsampled = dropped(tracer, parent, SpanKind.SERVER)
             if unsampled is not None:
                 return Passing(arrival, unsampled, parent)
         method = arrival.method

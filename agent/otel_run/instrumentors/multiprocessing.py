@@ -30,6 +30,10 @@ _UNIT = "instrumentor multiprocessing"
 # The name, in a process object's `__dict__`, of what its child is told.
 _TOLD = "_otel_run_told"
 
+# And of what it is told of the parent's process span, where nothing is current: only a child that has begun as
+# another's (the fork server's) does not know it already.
+_OF_PARENT = "_otel_run_parent"
+
 # Where the work stands that such a process does.
 _FOR_ALL = frozenset(
     (
@@ -67,19 +71,22 @@ class MultiprocessingInstrumentor(Instrumentor):
 
 
 def _begin_start(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Finish | None:
-    if not now():
-        return None
     entries = vars(args[0])
+    if not now():
+        return _telling(entries, _OF_PARENT, carrier.told())
     if getattr(entries.get("_target"), "__module__", None) in _FOR_ALL:
         token = enter(NOTHING)
         return lambda _result, _error: leave(token)
-    told = carrier.told()
+    return _telling(entries, _TOLD, carrier.told())
+
+
+def _telling(entries: dict[str, Any], name: str, told: dict[str, str] | None) -> Finish | None:
     if told is None:
         return None
-    entries[_TOLD] = told
+    entries[name] = told
 
     def finish(_result: object, _error: BaseException | None) -> None:
-        entries.pop(_TOLD, None)
+        entries.pop(name, None)
 
     return finish
 
@@ -89,9 +96,11 @@ def _begin_child(args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
 
 
 def _begin(process: Any) -> None:
-    told = vars(process).pop(_TOLD, None)
+    told, of_parent = vars(process).pop(_TOLD, None), vars(process).pop(_OF_PARENT, None)
+    if of_parent is not None:
+        carrier.begin_after(of_parent)
     # A forked child is there already, and with all that the context holds.
-    if told is not None and told != carrier.told():
+    if told is not None and told != carrier.told_by(now()):
         enter(carrier.context_of(told))
     if multiprocessing_tasks.is_worker(process):
         multiprocessing_tasks.watch()

@@ -14,7 +14,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-from otel_run.instrumentors.http_request import REQUEST, describe, of
+from otel_run.instrumentors.http_request import REQUEST, of
+from otel_run.tracing import told_errors
 from otel_run.tracing.call import EVERYTHING, error_type, is_cancellation, is_suppressed
 from otel_run.tracing.decided import IS_KEPT
 
@@ -71,7 +72,7 @@ class _Task:
         if error is not None and not is_cancellation(error):
             span.set_attribute("error.type", error_type(error))
             span.set_status(Status(StatusCode.ERROR))
-            span.add_event("exception", describe(error))
+            told_errors.tell_of_request(span, error)
         span.end()
 
 

@@ -54,8 +54,9 @@ def _telling(original: Callable[..., Any], contained: Contained) -> Callable[...
 
 
 def _told(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    change = carrier.change()
-    if change is None or _is_keeper(args[0]):
+    # Asked first: telling may make the span of the process.
+    change = None if _is_keeper(args[0]) else carrier.change()
+    if change is None:
         return None
     entries = change.in_entries(args[_ENVIRONMENT])
     if entries is None or is_nearly_full(args[0], entries):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
+_ModuleType = type(sys)
+_namespace_of: Any = vars(_ModuleType)["__dict__"].__get__
+
 # Frames of this file name are cut out of tracebacks by the interpreter (import.c,
 # remove_importlib_frames); with our own name there, a failing import would show our frame and,
 # worse, importlib's around it.
@@ -34,7 +37,7 @@ def _unseen(function: F) -> F:
 
 
 class Finder:
-    """The first finder on `sys.meta_path`: finds nothing itself, and watches the modules in `_waiting`."""
+    """The first finder on `sys.meta_path`: finds nothing itself, and watches the modules that are waited for."""
 
     def __init__(
         self, discover: Callable[[], None], wakes: Callable[[str], bool], needs: str = "opentelemetry"
@@ -45,6 +48,7 @@ class Finder:
         only half there, they wait for it.
         """
         self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self._waiting_for_some: list[tuple[Callable[[str], bool], Callable[[str], None]]] = []
         self._discover: Callable[[], None] | None = discover
         self._wakes = wakes
         self._needs = needs + "."
@@ -60,6 +64,18 @@ class Finder:
         if name in sys.modules and (name in self._told or not _is_being_executed(name)):
             self._call([callback])
 
+    def wait_for_some(self, matches: Callable[[str], bool], callback: Callable[[str], None]) -> None:
+        """Call `callback(name)` each time a module has been executed for which `matches(name)` is true."""
+        self._waiting_for_some.append((matches, callback))
+        for name in list(sys.modules):
+            if matches(name) and (name in self._told or not _is_being_executed(name)):
+                self._call([_with_name(callback, name)])
+
+    def _some_for(self, name: str) -> list[Callable[[], None]]:
+        waiting = self._waiting_for_some
+        wait = "what waits for imports"
+        return [_with_name(callback, name) for matches, callback in waiting if contained(wait, matches, name)]
+
     @_unseen
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -71,7 +87,7 @@ class Finder:
             self._call([])
         if fullname.startswith(self._needs) and not _is_being_executed(self._outermost):
             self._outermost = fullname
-        elif fullname not in self._waiting:
+        elif fullname not in self._waiting and not (self._waiting_for_some and self._some_for(fullname)):
             return None
         # Not contained: what their finders raise is what a bare import would have raised.
         spec = self._find_behind(fullname, path, target)
@@ -102,6 +118,9 @@ class Finder:
         loader: Any = spec.loader
         if loader is None:
             loader = spec.loader = _namespace_loader(spec)
+        lazily = getattr(sys.modules.get("importlib.util"), "LazyLoader", None)
+        if lazily is not None and type(loader) is lazily:
+            loader = loader.loader  # it has the module executed when somebody first looks into it
         if isinstance(loader, type) or not hasattr(loader, "exec_module"):
             # Built-in and frozen modules have a class for a loader, and it would be changed for all of
             # them; a loader of old has only `load_module`.
@@ -118,7 +137,7 @@ class Finder:
             self._outermost = ""
         self._told.append(name)
         try:
-            self._call(self._waiting.get(name, []))
+            self._call([*self._waiting.get(name, ()), *self._some_for(name)])
         finally:
             self._told.remove(name)
 
@@ -137,8 +156,15 @@ def in_place() -> Finder | None:
 
 
 def _is_being_executed(name: str) -> bool:
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    return bool(getattr(spec, "_initializing", False))
+    module = sys.modules.get(name)
+    if not issubclass(type(module), _ModuleType):
+        return False
+    # Not by an attribute of the module, which would have one execute that is loaded lazily.
+    return bool(getattr(_namespace_of(module).get("__spec__"), "_initializing", False))
+
+
+def _with_name(callback: Callable[[str], None], name: str) -> Callable[[], None]:
+    return lambda: callback(name)
 
 
 def _telling(loader: Any, execute: Callable[[ModuleType], None], tell: Callable[[str], None]) -> Any:

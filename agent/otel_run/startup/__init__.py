@@ -42,9 +42,18 @@ def start() -> bool:
     lifetime.watch()
     # The program may trace by itself, with no library of ours in sight.
     _finder.wait_for("opentelemetry.trace", _wake)
+    # Its span begins with it, whether or not it does anything that we would wake for.
+    has_span = found.process_span == "on" and not program.is_keeper() and program.is_main_interpreter()
+    if has_span:
+        _wake()
+    if found.functions:
+        boundary.contained("function tracing", _watch_functions, found)
     if any(_is_foreign(name) for name in list(sys.modules)):
         # A .pth file or the hidden sitecustomize has imported before us.
         _finder.discover()
+    if has_span:
+        # Last: until the program begins, a profiler waits for it, which would slow down all that we do.
+        boundary.contained("process span", _start_process_span)
     return True
 
 
@@ -79,6 +88,33 @@ def _discover() -> None:
 
     assert _finder is not None
     awakening.watch_candidates(_finder)
+
+
+def _watch_functions(found: Settings) -> None:
+    from otel_run.functions import unmatched, watching
+
+    assert _finder is not None
+    if any(pattern.module.partition(".")[0] in sys.stdlib_module_names for pattern in found.functions):
+        # Not in the middle of that import, when half of what the agent itself needs may not be there.
+        _wake()
+    unmatched.say_at_exit(watching.watch(_finder, found.functions, _wake_for_functions, watching.trace_in_place))
+
+
+def _start_process_span() -> None:
+    from otel_run.tracing import process_span
+
+    if process_span.of_process is not None:
+        process_span.of_process.start()
+
+
+def _wake_for_functions() -> bool:
+    from otel_run.functions import replaced
+    from otel_run.startup import awakening
+
+    _wake()
+    if awakening.is_awake():
+        lifetime.at_end(replaced.release)
+    return awakening.is_awake()
 
 
 def _wake() -> None:

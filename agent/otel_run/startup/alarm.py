@@ -83,6 +83,14 @@ class _Pipe:
 
     def _run(self) -> None:
         self._thread_id = native.get_native_id()
+        try:
+            self._read()
+        except OSError:
+            pass  # the program has closed it
+        finally:
+            self._running.release()
+
+    def _read(self) -> None:
         source = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, self._source)
         try:
             source.settimeout(None)  # whatever the program's default is
@@ -95,11 +103,8 @@ class _Pipe:
                     self.come()
                 if _REST in found or not found:
                     return
-        except OSError:
-            pass  # the program has closed it
         finally:
             source.detach()
-            self._running.release()
 
 
 def _move(descriptor: int) -> int:

@@ -15,7 +15,7 @@ from otel_run.boundary import contained
 from otel_run.export import pipeline
 from otel_run.patching.wrap import DoesNotFit
 from otel_run.sampling import build as sampling
-from otel_run.startup import lifetime, service
+from otel_run.startup import lifetime, process_span, service
 from otel_run.startup.program import running
 from otel_run.tracing import chatter, collection, propagation, resource
 from otel_run.tracing.provider import Provider
@@ -49,6 +49,7 @@ def assemble(found: Settings) -> None:
     for processor in exporters.processors:
         provider.add_own_processor(processor)
     _make_global(provider)
+    contained("process span", process_span.begin, provider, found)
     lifetime.at_end(lambda _for_good: collection.hand_on_postponed())
     lifetime.at_end(exporters.close)
     lifetime.guard()

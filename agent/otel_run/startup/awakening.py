@@ -95,6 +95,11 @@ def wake() -> None:
             _lock.release()
 
 
+def is_awake() -> bool:
+    """Tell whether spans can be made."""
+    return _state == "awake"
+
+
 def _build() -> str:
     found = settings.current()
     # The SDK raises while it is imported on values that we have already named and replaced, and looks

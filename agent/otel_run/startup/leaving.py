@@ -22,18 +22,43 @@ _LEAVING = ("_exit", "execv", "execve")
 _patched: list[Patch] = []
 
 
+class Way:
+    """One way out: by `os._exit` with a status, or by becoming another program, whose status it will be."""
+
+    __slots__ = ("status",)
+
+    def __init__(self, status: int | None = None) -> None:
+        self.status = status
+
+
+# The one that is being taken, while `end` is called for it. The program goes on if no other can take its place.
+way: Way | None = None
+
+
 def watch(end: Callable[[], None]) -> None:
     """Call `end()` before each of them, from now on."""
     if _patched:
         return
 
+    def end_by(taken: Way) -> None:
+        global way
+        way = taken
+        try:
+            end()
+        finally:
+            way = None
+
     def begin(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
-        end()
+        end_by(Way())
+
+    def begin_exit(*arguments: object) -> None:
+        status = arguments[0] if arguments else None
+        end_by(Way(int(status) & 0xFF if isinstance(status, int) else None))
 
     def around_exit(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
         def _exit(*args: Any, **kwargs: Any) -> Any:
             try:
-                contained(end)
+                contained(begin_exit, *args, *kwargs.values())
             finally:
                 # Also when a signal's handler raises meanwhile (Ctrl-C). Whoever calls this must never get it back:
                 # in a forked child, what comes next is the parent's.

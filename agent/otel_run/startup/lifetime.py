@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import time
 
 from otel_run import native
 from otel_run.boundary import contained
@@ -16,6 +17,9 @@ from otel_run.boundary import contained
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# When the agent began in this process (ns since the epoch).
+began = 0
 
 _endings: list[Callable[[bool], None]] = []
 # Of whoever is in the middle of `end`: SIGTERM may come, which another thread answers.
@@ -33,6 +37,8 @@ def watch() -> None:
     So ours comes after the program's, whose spans belong to it, and finds nothing to do in a program that
     was never traced.
     """
+    global began
+    began = time.time_ns()
     atexit.register(_end_for_good)
 
 
@@ -40,8 +46,10 @@ def at_end(close: Callable[[bool], None]) -> None:
     """Call `close(for_good)` when the process may end. It keeps to the exit budget by itself.
 
     The process may go on all the same, unless it is `for_good`: no program is there to become, or the signal is spared.
+    Whoever asks again is called once.
     """
-    _endings.append(close)
+    if close not in _endings:
+        _endings.append(close)
 
 
 def guard() -> None:
@@ -115,8 +123,8 @@ def _end_for_good() -> None:
 
         termination.leave()
         termination.obey()
-        if _is_interrupted():
-            _stay_interrupted()
+    if _is_interrupted():
+        _stay_interrupted()
 
 
 def _is_interrupted() -> bool:
@@ -130,7 +138,7 @@ def _is_interrupted() -> bool:
 def _stay_interrupted() -> None:
     """Have the process die of SIGINT still: Python forgets why it ends when it runs a text as code.
 
-    Modules that are imported for the flush do so (a namedtuple is made of a text), and the status would be 1.
+    Modules that are imported for our last words do so (a namedtuple is made of a text), and the status would be 1.
     Source: CPython, Python/pythonrun.c, `run_eval_code_obj`.
     """
     try:

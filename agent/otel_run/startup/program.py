@@ -75,6 +75,34 @@ def is_tool(program: Program, tools: Sequence[str]) -> bool:
     return name in tools or name.rstrip("0123456789.") in tools
 
 
+# Of multiprocessing, and of what is made like it.
+_KEEPERS = ("forkserver", "resource_tracker", "semaphore_tracker")
+# Of the process that the arguments are those of: a child of the fork server has the server's.
+_pid = os.getpid()
+
+
+def is_keeper() -> bool:
+    """Tell whether this process keeps things for others, and does nothing of the program's; its children may."""
+    started = running().code.split()
+    return started[:1] == ["from"] and started[1].rpartition(".")[2] in _KEEPERS and _pid == os.getpid()
+
+
+def is_main_interpreter() -> bool:
+    """Tell whether this interpreter's end is the process's, which may have others; each of them starts an agent."""
+    if sys.version_info >= (3, 12):
+        import _thread
+
+        return bool(vars(_thread)["_is_main_interpreter"]())
+    else:  # noqa: RET505 - so that mypy leaves it out
+        import importlib
+
+        try:
+            interpreters = importlib.import_module("_xxsubinterpreters")
+        except ImportError:
+            return True
+        return bool(interpreters.get_current() == interpreters.get_main())
+
+
 def absolute(path: str) -> str:
     """Return the absolute path, or the path if the current folder was deleted."""
     try:

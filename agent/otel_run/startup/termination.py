@@ -54,6 +54,7 @@ def watch(end: Callable[[], None]) -> None:
         _end = end
         for name, make in _AROUND.items():
             Around(_UNIT, signal, name, make).apply()
+        Around(_UNIT, _thread, "interrupt_main", _around_interrupt_main).apply()
         Around(_UNIT, os, "closerange", _around_closerange).apply()
         vars(sys.modules["posix"])["closerange"] = os.closerange  # by this name it is pickled
         # Last, so that all that a child redoes is behind it when it may die.
@@ -72,6 +73,11 @@ def leave() -> None:
     alarm.end()
     if _signal.getsignal(_SIGTERM) is _die:
         _reset()
+
+
+def is_dying() -> bool:
+    """Tell whether it has come, and the process will die of it."""
+    return _has_come
 
 
 def obey() -> None:
@@ -216,6 +222,18 @@ def _around_closerange(original: Callable[..., Any], contained: Contained) -> Ca
             contained(alarm.mend)
 
     return call
+
+
+def _around_interrupt_main(original: Callable[..., Any], contained: Contained) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # It calls Python's handler, if there is one: which the program must not notice.
+        return None if contained(_is_of_default, *args) else original(*args, **kwargs)
+
+    return call
+
+
+def _is_of_default(number: object = None) -> bool:
+    return number == _SIGTERM and _signal.getsignal(_SIGTERM) is _die
 
 
 _AROUND = {"signal": _around_signal, "getsignal": _around_getsignal, "set_wakeup_fd": _around_set_wakeup_fd}

@@ -42,6 +42,16 @@ def watch() -> None:
         _chain(server)
 
 
+def is_heir_of_the_master() -> bool:
+    """Tell whether this worker ends what its master began: no Python runs in that once it has forked the first."""
+    server = sys.modules.get("uwsgi")
+    return hasattr(server, "opt") and _is_first(server)
+
+
+def _is_first(server: Any) -> bool:
+    return server.worker_id() == 1 and not (server.masterpid() and server.workers()[0]["respawn_count"])
+
+
 def _with_signals_waiting(end: Callable[[], None]) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_BY)
     try:
@@ -75,8 +85,7 @@ def _tell_of_threads(server: Any) -> None:
     if thread.can_run():
         return
     # With --lazy-apps each worker gets here by itself, and again when another takes its place.
-    number = server.worker_id()
-    if number > 1 or (number and server.masterpid() and server.workers()[0]["respawn_count"]):
+    if server.worker_id() and not _is_first(server):
         return
     why = "uWSGI gives threads no turn here, so that spans are sent between two requests, which takes their time"
     report.warn("uwsgi", "no thread", f"{why}. hint: --enable-threads")

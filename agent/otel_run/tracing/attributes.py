@@ -67,6 +67,13 @@ class SpanAttributes(BoundedAttributes):
         else:
             super()._set_items(attributes)
 
+    def take(self, plain: dict[str, Any]) -> None:
+        """Set what `are_plain` is known to be true of, where nothing is set yet."""
+        if self.max_value_len is None and (self.maxlen is None or len(plain) + _MARGIN <= self.maxlen):
+            self._dict = plain.copy()
+        else:
+            super()._set_items(plain)
+
     def __setitem__(self, key: str, value: AnyValue) -> None:
         kept = self._dict
         if (

@@ -9,7 +9,9 @@ from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
+from otel_run.tracing import told_errors
 from otel_run.tracing.entering import enter, leave, now
+from otel_run.tracing.told_errors import error_type as error_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,13 +116,8 @@ class Call:
             if message:
                 event["exception.message"] = message
             span.add_event("exception", event, at)
+            told_errors.remember(span, error, f"{name}: {message}" if message else name, for_requests=False)
         span.end(at)
-
-
-def error_type(error: BaseException) -> str:
-    """Return the qualified class name, without the module for builtins."""
-    cls = type(error)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def is_cancellation(error: BaseException) -> bool:

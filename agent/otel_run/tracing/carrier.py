@@ -2,7 +2,8 @@
 
 Always in W3C's format, whichever propagators requests use: of all formats it is the one with names for these
 variables. They go into the copy of the environment that the child gets, and never into our own, which all threads
-and all children share. Without a current span there is nothing to tell, and nothing is touched.
+and all children share. Without a current span that of the process is told. Where it has none there is nothing to
+tell, and nothing is touched.
 
 Source: OpenTelemetry specification, "Environment Variables as Context Propagation Carriers".
 """
@@ -17,7 +18,7 @@ from opentelemetry.trace import NonRecordingSpan
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otel_run import settings
-from otel_run.tracing import w3c, w3c_baggage
+from otel_run.tracing import process_span, w3c, w3c_baggage
 from otel_run.tracing.entering import now
 from otel_run.tracing.propagation import told_as_header
 
@@ -32,9 +33,14 @@ _baggage = w3c_baggage.Baggage()
 
 
 def told() -> dict[str, str] | None:
-    """Return what the current context tells, by the names of its variables; None if it has no span."""
+    """Return what a child is told here, by the names of its variables; None if there is nothing to tell."""
     around = now()
-    span: Any = around.get(_SPAN_KEY)
+    return told_by(around) or told_by(process_span.for_child(around))
+
+
+def told_by(around: Context | None) -> dict[str, str] | None:
+    """Return what a context tells; None if it has no span."""
+    span: Any = around.get(_SPAN_KEY) if around else None
     if span is None:
         return None
     context = span.get_span_context()
@@ -45,6 +51,14 @@ def told() -> dict[str, str] | None:
     _baggage.inject(headers, around)
     found[BAGGAGE] = headers.get("baggage", "")
     return {name: value for name, value in found.items() if value and len(value) <= _MOST_CHARACTERS}
+
+
+def begin_after(told: Mapping[str, str]) -> None:
+    """Let whoever has told this be the caller of this process."""
+    caller = w3c.parse(told.get(TRACEPARENT, ""), told.get(TRACESTATE))
+    process = process_span.of_process
+    if caller is not None and process is not None:
+        process.begin_after(caller)
 
 
 def context_of(told: Mapping[str, str]) -> Context:

@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from otel_run import report
 from otel_run.boundary import contained, without_exit
 from otel_run.patching import candidates
-from otel_run.tracing import w3c
+from otel_run.tracing import process_span, w3c
 from otel_run.tracing.w3c_baggage import Baggage, with_baggage
 
 if TYPE_CHECKING:
@@ -99,15 +99,19 @@ def inject(span: Span, around: Context, carrier: MutableMapping[str, str]) -> No
     told = span.get_span_context()
     # The program may have set propagators of its own since.
     is_plain = propagate._HTTP_TEXT_FORMAT is _default and told.is_valid
-    if is_plain and not told.trace_state and not (_tells_baggage and around.get(_BAGGAGE_KEY)):
+    if is_plain and not told.trace_state and not (_tells_baggage and _has_baggage(around)):
         carrier["traceparent"] = told_as_header(told)
     else:
         propagate.inject(carrier, Context(around, **{_SPAN_KEY: span}))
 
 
+def _has_baggage(around: Context) -> object:
+    return process_span.baggage or around.get(_BAGGAGE_KEY)
+
+
 def inject_unsampled(span: Unsampled, around: Context, carrier: MutableMapping[str, str]) -> None:
     """Do what `inject` does for a span that stands for all that is asked for below it: mostly the same header."""
-    if propagate._HTTP_TEXT_FORMAT is not _default or (_tells_baggage and around.get(_BAGGAGE_KEY)):
+    if propagate._HTTP_TEXT_FORMAT is not _default or (_tells_baggage and _has_baggage(around)):
         inject(span, around, carrier)
         return
     if not span.traceparent:

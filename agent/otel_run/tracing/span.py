@@ -9,6 +9,7 @@ Source: OpenTelemetry specification, "Trace API" and "Trace SDK"; where they are
 
 from __future__ import annotations
 
+import itertools
 import threading
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, Status, StatusCode
 
-from otel_run.tracing import collection
+from otel_run.tracing import collection, told_errors
 from otel_run.tracing.attributes import SpanAttributes
 from otel_run.tracing.processors import Processors
 
@@ -75,6 +76,8 @@ class Span(sdk._Span):
     _sampler = None
     _trace_config = None
     _record_end_metrics = None
+    # How often `count` was called, by name.
+    _counts: dict[str, itertools.count[int]] | None = None
 
     @property
     def _lock(self) -> Any:  # type: ignore[override]
@@ -104,6 +107,20 @@ class Span(sdk._Span):
         else:
             sdk.logger.warning("Setting attribute on ended span.")
 
+    def count(self, name: str) -> None:
+        """Count one more of what is told as a number, the attribute `name`, when the span ends."""
+        counts = self._counts or vars(self).setdefault("_counts", {})
+        # What counts for several threads at once, and loses none.
+        next(counts.get(name) or counts.setdefault(name, itertools.count()))
+
+    def _tell_counts(self, counts: dict[str, itertools.count[int]]) -> None:
+        kept = self._attributes
+        for name, counter in list(counts.items()):
+            # Nothing else has to go for them.
+            if kept.maxlen is None or len(kept) < kept.maxlen:
+                kept[name] = next(counter)
+        del self._counts
+
     def _is_left(self, wish: str) -> bool:
         """Tell whether it is too late to do what the SDK's method called `wish` does, and say so."""
         if self._end_time is None:
@@ -115,6 +132,19 @@ class Span(sdk._Span):
         made = SpanAttributes(most, attributes, self._limits.max_attribute_length)
         made._immutable = True
         return made
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an event about `exception`, which the spans above that it passes on its way need not tell again."""
+        super().record_exception(exception, attributes, timestamp, escaped)
+        # The SDK takes anything that can be formatted as one.
+        if isinstance(exception, BaseException):
+            told_errors.remember(self, exception, None, for_requests=False)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event at `timestamp`, in ns since the epoch, or now."""
@@ -167,6 +197,8 @@ class Span(sdk._Span):
             sdk.logger.warning("Calling end() on an ended span.")
             return
         self._end_time = time_ns() if end_time is None else end_time
+        if self._counts is not None:
+            self._tell_counts(self._counts)
         self._attributes._immutable = True
         processor = self._span_processor
         if type(processor) is Processors:

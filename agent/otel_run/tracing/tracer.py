@@ -20,6 +20,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from otel_run import forks
+from otel_run.tracing import process_span
 from otel_run.tracing.current import CurrentSpan
 from otel_run.tracing.decided import ASK, IS_KEPT, Rule, rule_of
 from otel_run.tracing.entering import now
@@ -69,8 +70,21 @@ class Tracer(sdk.Tracer):
         ids: Any = self.id_generator
         draws = type(ids) is RandomIds
         trace_id, span_id, is_remote, flags, state, has_parent = parent
-        if (is_remote or not has_parent) and forks.pid != getpid():
-            forks.notice()
+        if is_remote or not has_parent:
+            if forks.pid != getpid():
+                forks.notice()
+            process = process_span.of_process
+            if process is not None:
+                if kind is process_span.SERVER or kind is process_span.CONSUMER:
+                    process.serve()
+                elif not has_parent:
+                    inside = process.above(around, context is not None and not self._is_ours())
+                    if inside is not None:
+                        context = around = inside
+                        parent = _context_of(around[_SPAN_KEY])
+                        trace_id, span_id, is_remote, flags, state, has_parent = parent
+                    elif process.links is not None and IS_KEPT not in around:
+                        links = (*links, *process.links) if links else process.links
         if not has_parent:
             state = None
             flags = _RANDOM if ids.is_trace_id_random() else 0
@@ -100,7 +114,10 @@ class Tracer(sdk.Tracer):
             attributes = dict(seen.items()) if seen else None
         span = start(self, name, made, parent if has_parent else None, kind, attributes, start_time)
         if links:
-            span._links = span._new_links(links)
+            if type(links) is process_span.Links:
+                span._links.extend(links)
+            else:
+                span._links = span._new_links(links)
         if not (record_exception and set_status_on_exception):
             span._record_exception, span._set_status_on_exception = record_exception, set_status_on_exception
         self.span_processor.on_start(span, parent_context=context)
@@ -126,6 +143,14 @@ class Tracer(sdk.Tracer):
         self._rule = rule_of(sampler)
         self._ruler = sampler
         return self._rule
+
+    def _known_rule(self) -> Rule:
+        return self._rule if self.sampler is self._ruler else self._learn(self.sampler)
+
+    def _is_ours(self) -> bool:
+        """Tell whether this is an instrumentor's of ours: none of them wishes for a root by handing on a context."""
+        scope = self._instrumentation_scope
+        return scope is not None and scope.name.startswith("otel_run.")
 
     def drop(self, around: Context, above: NonRecordingSpan | None) -> Unsampled | None:
         """Return a span for what is started in `around`, below the span `above`, if it is known that none is kept.
@@ -164,7 +189,7 @@ def _context_of(span: object) -> SpanContext:
     return found or api.INVALID_SPAN_CONTEXT
 
 
-def dropped(tracer: object, around: Context) -> Unsampled | None:
+def dropped(tracer: object, around: Context, kind: SpanKind = SpanKind.CLIENT) -> Unsampled | None:
     """Return the unsampled span that stands for what an instrumentor could make in `around`; None if it must make it.
 
     This is the one check that a call costs below a request that is not sampled.
@@ -173,6 +198,16 @@ def dropped(tracer: object, around: Context) -> Unsampled | None:
     if type(above) is Unsampled:
         return above if is_dropped(tracer, around) else None
     if type(tracer) is Tracer and (above is None or type(above) is NonRecordingSpan):
+        process = process_span.of_process
+        if process is not None:
+            if forks.pid != getpid():
+                forks.notice()
+            if kind is SpanKind.SERVER:
+                process.serve()
+            elif above is None:
+                drops = process.drops(around, tracer._known_rule())
+                if drops is not True:
+                    return drops or None
         return tracer.drop(around, above)
     return None
 
@@ -188,8 +223,11 @@ def is_dropped(tracer: Any, around: Context) -> bool:
     sampler = tracer.sampler
     rule = tracer._rule if sampler is tracer._ruler else tracer._learn(sampler)
     above = around.get(_SPAN_KEY)
+    if above is None:
+        process = process_span.of_process
+        return rule.bound == 0 if process is None else process.drops(around, rule) is not False
     # A tracer with another sampler may have dropped what is above.
-    return rule.bound == 0 if above is None else type(above) is Unsampled and rule.drops_below
+    return type(above) is Unsampled and rule.drops_below
 
 
 def adopt(tracer: object) -> None:

@@ -15,6 +15,8 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators import textmap
 
+from otel_run.tracing import process_span
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,6 +66,16 @@ class Baggage(W3CBaggagePropagator):
         """Return the context with the caller's baggage added to it, or as it was."""
         around = get_current() if context is None else context
         return with_baggage(",".join(getter.get(carrier, "baggage") or ()), around)
+
+    def inject(
+        self,
+        carrier: textmap.CarrierT,
+        context: Context | None = None,
+        setter: textmap.Setter[textmap.CarrierT] = textmap.default_setter,
+    ) -> None:
+        """Write the baggage into the carrier, with that which came with the process where that is at work."""
+        around = get_current() if context is None else context
+        super().inject(carrier, process_span.with_baggage(around), setter)
 
 
 def with_baggage(header: str | None, around: Context) -> Context:
