@@ -96,6 +96,8 @@ class Case:
     requests: int = 3
     then: Callable[[Server], object] = lambda server: None
     headers: tuple[tuple[str, str], ...] = ()
+    # Of several workers that end what their master began, the first does; nobody knows which of them will serve.
+    has_several_heirs: bool = False
 
 
 GUNICORN = ("gunicorn", "-b", "127.0.0.1:{port}")
@@ -131,7 +133,13 @@ CASES: dict[str, Case] = {
         {("hypercorn", "", 0): 1, ("multiprocessing", "hypercorn", "server"): 1},
     ),
     "granian": Case(ASGI, ("granian", "--interface", "asgi", "--port", "{port}", "app:app"), {("granian", "", 0): 1}),
-    "uwsgi": Case(WSGI, (*UWSGI, "--processes", "2"), {("uwsgi", "", "server"): 1}, ending=signal.SIGINT),
+    "uwsgi": Case(
+        WSGI,
+        (*UWSGI, "--processes", "2"),
+        {("uwsgi", "", "server"): 1},
+        ending=signal.SIGINT,
+        has_several_heirs=True,
+    ),
     "uwsgi, whose requests nobody sees": Case(
         WSGI, (*UWSGI, "--processes", "1"), {("uwsgi", "", "server"): 1}, ending=signal.SIGINT, headers=(UNSEEN,)
     ),
@@ -201,7 +209,10 @@ def test_the_start_is_one_trace_and_each_request_another(name: str, served: Call
     case, server = CASES[name], served(name)
     assert server.process.returncode == case.status, server
     assert "otel-run: " not in server.output
-    assert _how_each_ended(server) == case.processes, server
+    if case.has_several_heirs:
+        assert [span.name for span in _processes(server)] == [name for name, *_ in case.processes], server
+    else:
+        assert _how_each_ended(server) == case.processes, server
     processes = _processes(server)
     starts = {span.trace_id for span in processes}
     tables = [span for span in server.spans if span.name.startswith("create table")]
@@ -217,7 +228,7 @@ def test_the_start_is_one_trace_and_each_request_another(name: str, served: Call
     for process in processes:
         is_start = "otelrun.process.ended_by" in process.attributes
         assert not (is_start and "process.exit.code" in process.attributes)
-        if is_start and len(processes) == 1:
+        if is_start and len(processes) == 1 and not case.has_several_heirs:
             assert all(process.end <= request.end for request in server.requests), server
     # Nothing was sent twice, and nothing was left without its parent.
     known = {span.span_id for span in server.spans}

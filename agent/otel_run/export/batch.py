@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_run import forks, native
+from otel_run import forks, native, prefork
 from otel_run.boundary import contained
 from otel_run.export import state, thread
 from otel_run.export.delivery import SPOOLING, Delivery
@@ -136,14 +136,18 @@ class BatchProcessor(SpanProcessor):
             self._wishes.put(None)
 
     def _begin_child(self) -> None:
-        inherited = self._delivery
+        inherited, left = self._delivery, self._queue.spans
         self._start_over()
         inherited.close()
+        if prefork.is_heir():
+            self._queue.spans.extend(left)
 
     def _see_to_it(self, span: ReadableSpan) -> None:
         """Start the thread; where none can run, send now, or when the time for it has come."""
         if self._is_over:
             self._send_late()
+        elif prefork.is_to_fork() and len(self._queue.spans) < self._batch_size:
+            pass  # the first of its children sends it
         elif not thread.can_run():
             is_whole = span.parent is None or span.parent.is_remote
             is_due = time.monotonic() - self._sent_at >= self._delay or len(self._queue.spans) >= self._batch_size

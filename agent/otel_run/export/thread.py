@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from otel_run import forks, native
+from otel_run import forks, native, prefork
 from otel_run.boundary import contained
 from otel_run.patching.wrap import Around
 
@@ -40,12 +40,8 @@ _PATIENCE = 2.0  # seconds that a fork waits for it
 
 
 def can_run() -> bool:
-    """Tell whether a thread would ever get its turn: uWSGI before 2.0.27 gives none to any, unless it is told to.
-
-    It knows best: several options and kinds of workers need threads, and since then all have them.
-    Source: uWSGI, "Things to know": "By default the Python plugin does not initialize the GIL".
-    """
-    return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True))
+    """Tell whether a thread would ever get its turn, and does no harm here."""
+    return prefork.gives_turns() and not prefork.is_to_fork()
 
 
 def can_import() -> bool:

@@ -7,12 +7,11 @@ Source: OpenTelemetry semantic conventions, "CLI programs" (callee).
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from otel_run import __version__, forks, native
+from otel_run import __version__, forks, native, prefork
 from otel_run.startup import lifetime, process_facts
 from otel_run.startup.program import is_keeper, is_main_interpreter
 from otel_run.tracing import process_span, told_errors, w3c, w3c_baggage
@@ -48,7 +47,7 @@ def begin(provider: TracerProvider, found: Settings) -> None:
         )
 
     made = ProcessSpan(make, caller, baggage, None if is_always else bounds, native.RLock)
-    forks.in_child(lambda: made.begin_child(_is_heir()))
+    forks.in_child(lambda: made.begin_child(prefork.is_heir()))
     lifetime.at_end(lambda for_good: _end(made, for_good))
     if is_keeper():
         # Its children do the program's work.
@@ -59,14 +58,6 @@ def begin(provider: TracerProvider, found: Settings) -> None:
 
 def _have(made: ProcessSpan) -> None:
     process_span.of_process = made
-
-
-def _is_heir() -> bool:
-    if "uwsgi" not in sys.modules:
-        return False
-    from otel_run.startup import uwsgi_worker
-
-    return uwsgi_worker.is_heir_of_the_master()
 
 
 def _end(made: ProcessSpan, for_good: bool) -> None:

@@ -14,8 +14,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_run import forks, report
-from otel_run.export import thread
+from otel_run import forks, prefork, report
 from otel_run.startup import lifetime
 
 if TYPE_CHECKING:
@@ -40,16 +39,6 @@ def watch() -> None:
         forks.in_child(watch)
     if "skip-atexit-teardown" in vars(server)["opt"]:
         _chain(server)
-
-
-def is_heir_of_the_master() -> bool:
-    """Tell whether this worker ends what its master began: no Python runs in that once it has forked the first."""
-    server = sys.modules.get("uwsgi")
-    return hasattr(server, "opt") and _is_first(server)
-
-
-def _is_first(server: Any) -> bool:
-    return server.worker_id() == 1 and not (server.masterpid() and server.workers()[0]["respawn_count"])
 
 
 def _with_signals_waiting(end: Callable[[], None]) -> None:
@@ -82,10 +71,10 @@ class _End:
 
 def _tell_of_threads(server: Any) -> None:
     """Say once for the server, in the master or in the first of its workers, why requests wait for spans."""
-    if thread.can_run():
+    if prefork.gives_turns():
         return
     # With --lazy-apps each worker gets here by itself, and again when another takes its place.
-    if server.worker_id() and not _is_first(server):
+    if server.worker_id() and not prefork.is_first(server):
         return
     why = "uWSGI gives threads no turn here, so that spans are sent between two requests, which takes their time"
     report.warn("uwsgi", "no thread", f"{why}. hint: --enable-threads")
