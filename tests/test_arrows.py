@@ -15,7 +15,7 @@ AGENT = Path(otel_run.__file__).parent
 ARROWS = {
     "grammar": set(),
     "boundary": set(),
-    "report": set(),
+    "report": {"native"},
     "native": set(),
     "forks": {"boundary"},
     "prefork": set(),
@@ -38,7 +38,18 @@ ARROWS = {
         "masking",
     },
     "sampling": {"boundary", "report", "settings", "patching"},
-    "export": {"grammar", "boundary", "forks", "native", "prefork", "report", "settings", "patching", "masking"},
+    "export": {
+        "grammar",
+        "boundary",
+        "forks",
+        "native",
+        "prefork",
+        "report",
+        "settings",
+        "patching",
+        "masking",
+        "view",
+    },
     "instrumentors": {"boundary", "report", "settings", "patching", "tracing", "masking"},
     "startup": {
         "grammar",
@@ -57,6 +68,7 @@ ARROWS = {
     "view": set(),
     "doctor": {"boundary", "report", "settings", "patching"},
     "command": {
+        "boundary",
         "grammar",
         "sampler_choice",
         "function_patterns",
@@ -101,6 +113,15 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         return
     used = {_part(name) for name in _imported(ast.parse(path.read_text())) if name.startswith("otel_run.")}
     assert used - {part, "__version__"} <= ARROWS[part]
+
+
+def test_of_the_exporters_only_those_that_show_traces_know_the_viewer() -> None:
+    knowing = {
+        path.stem
+        for path in (AGENT / "export").glob("*.py")
+        if "otel_run.view" in str(_imported(ast.parse(path.read_text())))
+    }
+    assert {name for name in knowing if not name.startswith("tree")} == set()
 
 
 def test_every_part_has_its_arrows() -> None:

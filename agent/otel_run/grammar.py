@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LARGEST = 2**31 - 1
+_MILLISECOND = 1_000_000  # nanoseconds
+# From when on a call may be called slow, in nanoseconds, by the kind of what is called.
+SLOW = {"http": 200_000_000, "database": 50_000_000, "cache": 5_000_000, "messaging": 100_000_000}
 
 
 class Bad:
@@ -130,6 +133,20 @@ def positive(given: str) -> object:
 def duration(given: str) -> object:
     """Milliseconds."""
     return _integer(given, 0, "whole milliseconds")
+
+
+def thresholds(given: str) -> object:
+    """`http=200,cache=5`: milliseconds for kinds of calls; those that are not named keep theirs. In nanoseconds."""
+    found = dict(SLOW)
+    for pair in given.split(","):
+        kind, _, value = pair.partition("=")
+        parsed = duration(value.strip())
+        if kind.strip().lower() not in SLOW or not isinstance(parsed, int):
+            return Bad(
+                f"kind=milliseconds, comma-separated; kinds are {', '.join(SLOW)}", did_you_mean(kind.strip(), SLOW)
+            )
+        found[kind.strip().lower()] = parsed * _MILLISECOND
+    return found
 
 
 def timeout(given: str) -> object:

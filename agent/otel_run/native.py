@@ -52,6 +52,32 @@ RLock: Any = _original("RLock")
 read: Any = getattr(sys.modules.get("posix"), "read", os.read)
 
 
+def has_room(descriptor: int, seconds: float = 0) -> bool:
+    """Tell whether something can be written there without waiting, now or within `seconds`; true if nobody knows.
+
+    False also for a pipe that nobody reads any more: a program that is to die of that does so by its own writing.
+    """
+    # Not above: hardly anybody has anything to write.
+    import select
+
+    poll = _poll(select)
+    if poll is None:
+        return True
+    poll.register(descriptor, select.POLLOUT)
+    found = poll.poll(seconds * 1000)
+    return bool(found) and not any(events & (select.POLLERR | select.POLLNVAL) for _, events in found)
+
+
+def _poll(select: Any) -> Any:
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if eventlet is not None:
+        select = eventlet.original("select")
+    try:
+        return select.poll() if gevent is None else gevent.get_original("select", "poll")()
+    except AttributeError:  # Windows
+        return None
+
+
 def wait(seconds: float) -> None:
     """Let time pass; `time.sleep` may be gevent's."""
     never = allocate_lock()

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 debug = False
 quiet = False
 
@@ -15,6 +19,10 @@ quiet = False
 # and come for months, so only the last ones are kept.
 MOST_NOTES = 1000
 notes: list[tuple[str, str, str]] = []
+
+# What a stderr may raise: one that is closed or full, one in whose line a signal has come, one of the program's own
+# making that has not even a `flush`.
+_BROKEN = (OSError, ValueError, RuntimeError, AttributeError, TypeError)
 
 # unit -> how many errors of it were contained.
 contained_errors: dict[str, int] = {}
@@ -40,21 +48,33 @@ def _keep(subject: str, state: str, why: str) -> None:
 
 
 def say(line: str) -> None:
-    """Write one line of ours to stderr; a closed or broken stderr is nobody's problem."""
+    """Write one line of ours to stderr; a closed, full or broken stderr is nobody's problem."""
     # sys.stderr and not file descriptor 2: a program started with stderr closed may have opened
     # its own file under that number.
     stream = sys.stderr
     if stream is None or quiet:
         return
+    text = f"otel-run: {line}\n"
+    # A pipe that has room has room for at least so much (POSIX, PIPE_BUF), a character takes four bytes at most.
+    pieces = [text[start : start + 1000] for start in range(0, len(text), 1000)]
     try:
-        stream.write(f"otel-run: {line}\n")
-        stream.flush()
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ):  # RuntimeError: a signal has come in the middle of the program's own line
+        for piece in pieces:
+            if not _has_room(stream):
+                return
+            stream.write(piece)
+            stream.flush()
+    except _BROKEN:
         pass
+
+
+def _has_room(stream: Any) -> bool:
+    """Tell whether it takes a line without waiting for whoever reads; true where that can't be seen."""
+    try:
+        from otel_run import native
+
+        return native.has_room(stream.fileno())
+    except (ImportError, *_BROKEN):
+        return True
 
 
 def tell_error(unit: str, error: Exception) -> None:

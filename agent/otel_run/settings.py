@@ -78,6 +78,11 @@ class Settings:
     sampler: str
     sampler_arg: str | None
     exporters: tuple[str, ...]
+    show: str
+    slow: dict[str, int]
+    trace_file: str
+    trace_file_max_bytes: int
+    trace_file_keep: int
     id_generator: str
     otlp_protocol: str
     otlp_endpoint: str | None
@@ -127,6 +132,8 @@ class Settings:
     ratio: float
     # The variables whose value was not used.
     unusable: tuple[str, ...]
+    # Nothing says where spans go, and somebody looks: they are shown.
+    shows_by_default: bool
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)
@@ -150,11 +157,14 @@ class Settings:
         return self.excluded_urls_by_library.get(library, self.excluded_urls)
 
 
-def read(environ: Mapping[str, str], installed: Callable[[str], list[str]]) -> tuple[Settings, list[Problem]]:
+def read(
+    environ: Mapping[str, str], installed: Callable[[str], list[str]], is_watched: Callable[[], bool] = lambda: False
+) -> tuple[Settings, list[Problem]]:
     """Read every setting from `environ`; return the settings and what was wrong with them.
 
     `installed(group)` gives the names of the installed entry points of `group`. It is asked only for a
-    name that is not one of the built-in ones, since looking costs milliseconds.
+    name that is not one of the built-in ones, since looking costs milliseconds. `is_watched()` tells whether stderr is
+    a terminal.
     """
     problems: dict[str, Problem] = {}
     values: dict[str, Any] = {}
@@ -166,6 +176,9 @@ def read(environ: Mapping[str, str], installed: Callable[[str], list[str]]) -> t
     _decide_functions(values, problems)
     _fit_batch_into_queue(values, environ, problems)
     values["unusable"] = tuple(problems)
+    values["shows_by_default"] = not _names_exporter(environ) and is_watched()
+    if values["shows_by_default"]:
+        values["exporters"] = ("tree",)
     return Settings(values), list(problems.values())
 
 
@@ -175,7 +188,7 @@ _current: Settings | None = None
 def load(installed: Callable[[str], list[str]]) -> tuple[Settings, list[Problem]]:
     """Read the settings of this process and make them the current ones."""
     global _current
-    _current, problems = read(os.environ, installed)
+    _current, problems = read(os.environ, installed, lambda: os.isatty(2))
     return _current, problems
 
 
@@ -227,6 +240,12 @@ def proxies() -> dict[str, str]:
         if name.lower().endswith("_proxy") and not is_header:
             found[name.lower().removesuffix("_proxy")] = os.environ[name]
     return found
+
+
+def terminal() -> dict[str, str]:
+    """Return what is said of how to write on a terminal, of the variables that are usual for it."""
+    names = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class Hidden:
@@ -327,6 +346,15 @@ def _decide_functions(values: dict[str, Any], problems: dict[str, Problem]) -> N
     if bad:
         name, rest = "OTEL_RUN_TRACE", ", ".join(map(str, values["functions"])) or "none"
         problems[name] = Problem(name, bad.given, bad.allowed, f"the others: {rest}", bad.hint)
+
+
+def _names_exporter(environ: Mapping[str, str]) -> bool:
+    """Tell whether anything is said of where spans go, however badly."""
+    return any(
+        name in ("OTEL_TRACES_EXPORTER", "OTEL_RUN_SPOOL_DIR") or name.startswith("OTEL_EXPORTER_OTLP_")
+        for name in environ
+        if environ[name].strip()
+    )
 
 
 def _fit_batch_into_queue(values: dict[str, Any], environ: Mapping[str, str], problems: dict[str, Problem]) -> None:

@@ -201,6 +201,30 @@ def test_a_full_batch_leaves_at_once() -> None:
     assert [len(packed) for packed in sender.packed] == [5]
 
 
+class AtLeisure(Kept):
+    """A sender that has things to do by itself, but not soon."""
+
+    def rest(self) -> float:
+        self.rests += 1
+        return 1000.0
+
+    rests = 0
+
+
+def test_a_span_that_ends_while_the_sender_has_nothing_to_do_leaves_at_once() -> None:
+    sender = AtLeisure()
+    processor = BatchProcessor("test", lambda: sender, 0.05, 10, 1000, 200, 2, lambda span: span)
+    for number in range(3):
+        processor.on_end(_span())
+        end = time.monotonic() + 20
+        while sender.rests <= number and time.monotonic() < end:
+            time.sleep(0.01)
+    assert [len(packed) for packed in sender.packed] == [1, 1, 1]
+    # It was not asked in between.
+    time.sleep(0.2)
+    assert sender.rests == 3
+
+
 def test_a_span_that_ends_while_a_batch_is_kept_finds_less_room(capsys: pytest.CaptureFixture[str]) -> None:
     sender = Kept(Outcome(False, "busy", retry=True), DELIVERED)
     processor = BatchProcessor("test", lambda: sender, 1000, 10, 4, 4, 2, lambda span: span)

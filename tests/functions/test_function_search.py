@@ -372,6 +372,18 @@ def test_lazy_objects_of_libraries_are_not_woken(module: Module) -> None:
     assert (lazy.woken, lazy.settings.configured, lazy.app.finalized) == ([], False, False)
 
 
+def test_a_proxy_of_what_has_no_namespace_hides_no_function(module: Module) -> None:
+    # What contrib's instrumentors put in the place of a sqlite3.Connection.
+    source = """
+    import sqlite3, wrapt
+    class Engine:
+        def __init__(self, connection): self.connection = wrapt.ObjectProxy(connection)
+    engine = Engine(sqlite3.connect(":memory:"))
+    def f(): ...
+    """
+    assert set(meant(module(source, "proxy_searched"), "proxy_searched:*")) == {"f"}
+
+
 def test_a_lazy_module_is_not_loaded(module: Module) -> None:
     module("def f(): ...\nloaded = True\n", "later_searched")
     import importlib.util

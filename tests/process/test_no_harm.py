@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,34 @@ from opentelemetry import trace
 tracer = trace.get_tracer("app")
 tracer.start_span("one").end()
 """
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_stderr_that_is_full_or_broken_holds_nobody_up_and_ends_nobody(is_read: bool, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("""
+import signal
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+from otel_run import report
+report.warn("something", "of ours", "x" * 5000)
+print("out")
+""")
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    if not is_read:
+        os.close(read)
+    env = environment(OTEL_BSP_SCHEDULE_DELAY="not a number", OTEL_RUN_STRICT="true")
+    command = [*OTEL_RUN, sys.executable, "app.py"]
+    try:
+        done = subprocess.run(command, cwd=tmp_path, env=env, stdout=-1, stderr=write, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (0, b"out\n")
+    finally:
+        os.close(write)
+        if is_read:
+            os.close(read)
 
 
 def _run(tmp_path: Path, source: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:

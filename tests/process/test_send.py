@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -217,6 +218,43 @@ def test_hostile_lines_cost_themselves_alone(receiving: Fickle, tmp_path: Path) 
     assert len(told) == len(HOSTILE)
     for number, (line, said) in enumerate(zip(told, HOSTILE.values(), strict=True), 1):
         assert line.startswith(f"otel-run: traces.jsonl, line {number} can't be read: {said}")
+
+
+def test_of_a_file_of_something_else_few_lines_are_named(receiving: Fickle, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a note\n" * 1000)
+    status, _, stderr = send(receiving, tmp_path, "notes.txt")
+    assert (status, names(receiving)) == (1, [])
+    assert stderr.count("otel-run: ") == 21
+    assert stderr.endswith("otel-run: notes.txt: 980 lines more can't be read\n")
+
+
+def test_a_folder_of_files_that_are_no_spools_is_said(receiving: Fickle, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "shop.12.jsonl").write_bytes(to_json(record("a"))[0])
+    status, _, stderr = send(receiving, tmp_path, "files")
+    assert (status, names(receiving)) == (1, [])
+    assert stderr.startswith("otel-run: files is no spool folder: ")
+    assert stderr.endswith("\nhint: otel-run send files/*.jsonl sends all the same\n")
+
+
+def test_a_packed_file_is_sent(receiving: Fickle, tmp_path: Path) -> None:
+    packed = gzip.compress(b"\n".join(to_json(record("a"))) + b"\n")
+    (tmp_path / "traces.jsonl.gz").write_bytes(packed)
+    (tmp_path / "torn.jsonl.gz").write_bytes(packed[:-5])
+    status, _, stderr = send(receiving, tmp_path, "traces.jsonl.gz", "torn.jsonl.gz")
+    assert (status, names(receiving)[0]) == (1, "a")
+    assert stderr.startswith("otel-run: torn.jsonl.gz can't be read: Compressed file ended")
+
+
+def test_a_line_that_is_longer_than_any_is_not_taken_into_memory(receiving: Fickle, tmp_path: Path) -> None:
+    with (tmp_path / "traces.jsonl").open("wb") as file:
+        file.truncate(400 << 20)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + b"\n".join(to_json(record("good"))))
+    limited = ["sh", "-c", 'ulimit -v 500000 && exec "$@"', "sh", *OTEL_RUN, "send", "traces.jsonl"]
+    done = run(limited, tmp_path, env=environment(OTEL_EXPORTER_OTLP_ENDPOINT=receiving.endpoint))
+    assert (done.returncode, names(receiving)) == (1, ["good"])
+    assert done.stderr.startswith("otel-run: traces.jsonl, line 1 can't be read: ")
 
 
 def test_a_receiver_that_is_away_is_said_once_and_everything_is_left(closed_port: int, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from otel_run import function_patterns, settings, variables
+from otel_run import function_patterns, grammar, settings, variables
+from otel_run.view import notes
 
 HUGE = "9" * 5000
 BAD = object()  # not usable: the default, and a problem
@@ -118,6 +119,11 @@ TRACEPARENT = Kind(
     (CALLER, CALLER),
     (CALLER.upper(), BAD),
 )
+SLOW = Kind(
+    "kind=milliseconds, comma-separated; kinds are http, database, cache, messaging",
+    ("cache=2, http=1000", grammar.SLOW | {"cache": 2_000_000, "http": 1_000_000_000}),
+    ("HTTP=0", grammar.SLOW | {"http": 0}),
+)
 SAMPLERS = (
     "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio"
 )
@@ -160,10 +166,15 @@ EXPECTED = {
     "sampler": Expected(SAMPLER, "parentbased_always_on", "parentbased_always_on"),
     "sampler_arg": Expected(TEXT, None, ""),
     "exporters": Expected(
-        one_of("console,otlp", "NONE", "otlp, console, none", "opentelemetry_traces_exporter", many=True),
+        one_of("console,otlp", "NONE", "otlp, tree, file, console, none", "opentelemetry_traces_exporter", many=True),
         ("otlp",),
         "otlp",
     ),
+    "show": Expected(one_of("errors", "NONE", "all, interesting, errors, none"), "all", "all"),
+    "slow": Expected(SLOW, grammar.SLOW, "http=200,database=50,cache=5,messaging=100"),
+    "trace_file": Expected(TEXT, "traces.jsonl", ""),
+    "trace_file_max_bytes": Expected(POSITIVE, 67108864, "64 MiB"),
+    "trace_file_keep": Expected(COUNT, 5, "5"),
     "id_generator": Expected(one_of("random", "RANDOM", "random", "opentelemetry_id_generator"), "random", "random"),
     "otlp_protocol": Expected(one_of("grpc", "GRPC", "http/protobuf, grpc"), "http/protobuf", "http/protobuf"),
     "otlp_traces_endpoint": Expected(URL, None, "the endpoint below"),
@@ -234,4 +245,32 @@ def test_every_row_stands_in_the_table_and_in_the_annotations() -> None:
     fields = [row.field for row in variables.ROWS]
     assert len(set(fields)) == len(fields)
     assert set(fields) == set(EXPECTED)
-    assert set(settings.Settings.__annotations__) == {*fields, "ratio", "unusable"}
+    assert set(settings.Settings.__annotations__) == {*fields, "ratio", "unusable", "shows_by_default"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "exporters"),
+    [
+        ({}, ("tree",)),
+        ({"OTEL_TRACES_EXPORTER": " "}, ("tree",)),
+        ({"OTEL_SERVICE_NAME": "shop", "OTEL_TRACES_SAMPLER": "always_on"}, ("tree",)),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, ("otlp",)),
+        ({"OTEL_TRACES_EXPORTER": "nonsense"}, ("otlp",)),
+        ({"OTEL_TRACES_EXPORTER": "console,file"}, ("console", "file")),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, ("otlp",)),
+        ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "key=value"}, ("otlp",)),
+        ({"OTEL_RUN_SPOOL_DIR": "spool"}, ("otlp",)),
+    ],
+)
+def test_what_nobody_says_where_to_send_is_shown_to_who_looks(
+    environ: dict[str, str], exporters: tuple[str, ...]
+) -> None:
+    watched, _ = settings.read(environ, lambda group: [], lambda: True)
+    assert (watched.exporters, watched.shows_by_default) == (exporters, exporters == ("tree",))
+    unwatched, _ = settings.read(environ, lambda group: [])
+    assert unwatched.exporters == (("otlp",) if exporters == ("tree",) else exporters)
+    assert not unwatched.shows_by_default
+
+
+def test_who_shows_traces_calls_slow_what_the_settings_do() -> None:
+    assert notes.THRESHOLDS == grammar.SLOW

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # word -> module of this package, with a `main(arguments) -> status`
-COMMANDS = {"path": "path", "demo": "demo", "send": "send"}
+COMMANDS = {"path": "path", "demo": "demo", "send": "send", "view": "view"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,5 +46,8 @@ def _own(word: str, arguments: list[str]) -> int:
 def fail(message: str, status: int, hint: str = "") -> int:
     """Say what is wrong in one sentence, with a hint below it; return the status."""
     lines = f"otel-run: {message}{os.linesep}" + (f"hint: {hint}{os.linesep}" if hint else "")
-    sys.stderr.write(lines)
+    try:
+        sys.stderr.write(lines)
+    except (AttributeError, OSError):
+        pass  # closed, or full: the status still tells
     return status

@@ -23,7 +23,8 @@ class Usage(Exception):
 # flag -> (the variable that it sets, how its value is called, what it does)
 VALUE_FLAGS = {
     "--service": ("OTEL_SERVICE_NAME", "NAME", "service.name; derived from what is run if not given"),
-    "--exporter": ("OTEL_TRACES_EXPORTER", "NAME,...", "otlp, console, none, or an installed exporter"),
+    "--exporter": ("OTEL_TRACES_EXPORTER", "NAME,...", "otlp, tree, file, console, none, or an installed exporter"),
+    "--show": ("OTEL_RUN_SHOW", "WHICH", "of what tree shows: all, interesting, errors, none"),
     "--endpoint": ("OTEL_EXPORTER_OTLP_ENDPOINT", "URL", "where the OTLP receiver is"),
     "--protocol": ("OTEL_EXPORTER_OTLP_PROTOCOL", "NAME", "http/protobuf or grpc"),
     "--ratio": ("OTEL_TRACES_SAMPLER_ARG", "SHARE", "share of the traces to keep, 0.1 or 10%"),
@@ -183,6 +184,7 @@ def help_text() -> str:
         "       otel-run [flags] app.py [ARGS...]       a script, with the Python that otel-run runs on",
         "       otel-run [flags] -m MODULE [ARGS...]    a module, likewise",
         "       otel-run demo                         see a trace, with nothing to set up",
+        "       otel-run view [FILE...]               traces out of files, as trees, as a web page, or live",
         "       otel-run send DIR|FILE...             spans that a spool folder holds, to a receiver",
         "       otel-run path                         the folder for PYTHONPATH in a container image",
         "",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from typing import TYPE_CHECKING
 
 from otel_run import settings
 from otel_run.command import fail
 from otel_run.command.flags import Usage, checked
+from otel_run.command.view.sources import lines
 from otel_run.export import spool_file
 from otel_run.export.otlp_from_json import to_protobuf
 from otel_run.export.otlp_json import count_spans, to_json
@@ -28,11 +30,12 @@ _COMPRESSION and _CERTIFICATE say where and how; --endpoint wins over the first.
 
 DIR   a spool folder (OTEL_RUN_SPOOL_DIR), of any services. What is delivered is removed from its files; a file whose
       process still writes is left to it. Lines that can't be read are removed and counted.
-FILE  OTLP JSON lines, as a collector's file exporter writes them. The file is left as it is, unless it is one of
-      a spool, by its name (SERVICE.PID.RANDOM.jsonl).
+FILE  OTLP JSON lines, as OTEL_TRACES_EXPORTER=file or a collector's file exporter writes them, also packed (*.gz).
+      The file is left as it is, unless it is one of a spool, by its name (SERVICE.PID.RANDOM.jsonl).
 
 Ends with status 0 if all is delivered, 1 if something is not, 2 for a mistake on the command line."""
 
+_NAMED = 20  # lines of a file that can't be read
 _PATIENCE = 3600.0  # seconds; the setting for the timeout is what counts
 _AWAY = "is a collector there? --endpoint or OTEL_EXPORTER_OTLP_ENDPOINT says where"
 
@@ -74,8 +77,8 @@ class Errand:
                 self._send_spooled(path)
             else:
                 self._send_lines(path)
-        except OSError as error:
-            self._tell(f"{path} can't be read: {error.strerror or error}")
+        except (OSError, EOFError, zlib.error) as error:
+            self._tell(f"{path} can't be read: {getattr(error, 'strerror', None) or error}")
         self._files += self._spans > before
 
     def summary(self) -> str:
@@ -103,25 +106,29 @@ class Errand:
             self._tell_outcome(path, drained.outcome)
 
     def _send_lines(self, path: str) -> None:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    record = to_protobuf(line)
-                    # Others write blanks between name and value.
-                    spans = sum(map(count_spans, to_json(record)))
-                except ValueError as error:
+        unreadable = 0
+        for number, (_, line) in enumerate(lines(path), 1):
+            if not line.strip():
+                continue
+            try:
+                record = to_protobuf(line)
+                # Others write blanks between name and value.
+                spans = sum(map(count_spans, to_json(record)))
+            except ValueError as error:
+                unreadable += 1
+                if unreadable <= _NAMED:
                     hint = 'a line of OTLP JSON begins with {"resourceSpans":'
                     self._tell(f"{path}, line {number} can't be read: {error}", hint)
-                    continue
-                outcome = self._deliver(record)
-                if outcome.delivered:
-                    self._spans += spans
-                    continue
-                self._tell_outcome(f"{path}, line {number}", outcome)
-                if outcome.retry:
-                    return
+                continue
+            outcome = self._deliver(record)
+            if outcome.delivered:
+                self._spans += spans
+                continue
+            self._tell_outcome(f"{path}, line {number}", outcome)
+            if outcome.retry:
+                return
+        if unreadable > _NAMED:
+            self._tell(f"{path}: {_count(unreadable - _NAMED, 'line')} more can't be read")
 
     def _deliver(self, record: bytes) -> Outcome:
         outcome = self._sender.send_record(record, _PATIENCE)
@@ -180,6 +187,9 @@ def _files(places: list[str]) -> Iterator[str]:
             found = spool_file.look(os.path.abspath(place))
         except OSError as error:
             raise Usage(f"{place} can't be read: {error.strerror}", status=1) from None
+        if found and not any(file.service for file in found):
+            what = f"{place} is no spool folder: no file in it is called SERVICE.PID.RANDOM.jsonl"
+            raise Usage(what, f"otel-run send {os.path.join(place, '*.jsonl')} sends all the same", status=1)
         for file in found:
             if file.service:
                 yield os.path.join(place, os.path.basename(file.path))

@@ -89,6 +89,8 @@ class BatchProcessor(SpanProcessor):
         # That the thread need not be called: it is at work, has been called, or waits for its receiver.
         self._is_called = False
         self._is_busy = False
+        # How many spans the thread is called for. One is enough while it waits for longer than the delay.
+        self._call_at = self._batch_size
         # When the thread is to send what there is, of time.monotonic; 0 if it waits for nothing.
         self._due = 0.0
         self._thread_id = 0
@@ -131,7 +133,7 @@ class BatchProcessor(SpanProcessor):
         # After the append: a thread that ends looks at the queue once more after it has said so.
         if not self._place:
             contained(self._unit, self._see_to_it, span)
-        if size + 1 >= self._batch_size and not self._is_called:
+        if size + 1 >= self._call_at and not self._is_called:
             self._is_called = True
             self._wishes.put(None)
 
@@ -248,8 +250,8 @@ class BatchProcessor(SpanProcessor):
             thread.wait_until_gone(self._thread_id, rest.deadline)
 
     def _go_on(self) -> None:
-        """Start it again after the fork, if spans wait."""
-        if self._queue.waiting():
+        """Start it again after the fork, if spans wait, or the sender has something to do without any."""
+        if self._queue.waiting() or self._delivery.leisure is not None:
             self._ensure_thread()
 
     # The thread's side.
@@ -273,6 +275,7 @@ class BatchProcessor(SpanProcessor):
                 if delivery.is_abandoned:
                     return  # somebody else has taken over
                 self._is_busy = False
+                self._call_at = 1 if delivery.leisure else self._batch_size
                 # Calls for a receiver that is away would cost a switch of threads for each span; to a spool they go.
                 self._is_called = self._state.pause() > 0 and not delivery.keeps
                 if wish is not None:
@@ -296,7 +299,9 @@ class BatchProcessor(SpanProcessor):
     def _next_wish(self) -> Wish | None:
         now = time.monotonic()
         # Rests don't put it off: a program may fork more often than spans are sent.
-        self._due = self._due or now + (self._state.pause() or self._delay)
+        # A span that has come before the thread was to be called for it is not left to wait.
+        leisure = 0.0 if self._queue.waiting() else self._delivery.leisure or 0.0
+        self._due = self._due or now + (self._state.pause() or max(self._delay, leisure))
         try:
             wish = self._wishes.get(timeout=max(0.0, self._due - now))
         except Empty:

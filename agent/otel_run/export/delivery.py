@@ -78,6 +78,8 @@ class Delivery:
         # Filled while an answer is waited for. Whoever empties it has the batch.
         self._at_receiver: list[None] = []
         self.is_abandoned = False
+        # For how many seconds the sender has nothing to do unless a span comes; None if it never has (Sender.rest).
+        self.leisure: float | None = None
         self._has_delivered = False
         # Spans that have left the queue for good.
         self._gone = 0
@@ -145,7 +147,7 @@ class Delivery:
                 if is_last:
                     self._sender.close()
                 else:
-                    self._sender.rest()
+                    self.leisure = self._sender.rest()
 
     def _send_one(self, wish: Wish | None) -> bool:
         timeout = self._time_for(wish)

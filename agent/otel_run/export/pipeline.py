@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
     from otel_run.export.sender import Sender
     from otel_run.export.spool import Spool
+    from otel_run.export.tree_segments import Known
     from otel_run.settings import Settings
+
+# Seconds between two batches, at most: somebody looks while the program runs.
+_DELAYS = {"tree": 0.05, "file": 1.0}
 
 
 class LateGate:
@@ -71,23 +76,26 @@ class Pipeline:
             processor.finish_close(wish, for_good)
 
 
-def build(found: Settings, service: str) -> Pipeline:
-    """Return the pipeline of the exporters that the settings name; `none` is none of them."""
+def build(found: Settings, service: str, known: Known | None = None) -> Pipeline:
+    """Return the pipeline of the exporters that the settings name; `none` is none of them.
+
+    `known` are the spans that are open, if somebody watches them.
+    """
     if "none" in found.exporters:
         return Pipeline([])
     gate = LateGate(found)
-    built = [contained(f"exporter {name}", _processor, name, found, gate, service) for name in found.exporters]
+    built = [contained(f"exporter {name}", _processor, name, found, gate, service, known) for name in found.exporters]
     return Pipeline([processor for processor in built if processor is not None])
 
 
-def _processor(name: str, found: Settings, gate: LateGate, service: str) -> SpanProcessor:
+def _processor(name: str, found: Settings, gate: LateGate, service: str, known: Known | None) -> SpanProcessor:
     if name == "console":
         gate.make()
         return ConsoleProcessor(gate)
     return BatchProcessor(
         name,
-        _behind(gate, _sender(name, found)),
-        delay=found.bsp_schedule_delay / 1000,
+        _behind(gate, _sender(name, found, service, gate, known)),
+        delay=min(found.bsp_schedule_delay / 1000, _DELAYS.get(name, math.inf)),
         timeout=otlp.seconds(found.bsp_export_timeout),
         queue_size=found.bsp_max_queue_size,
         batch_size=found.bsp_max_export_batch_size,
@@ -102,11 +110,7 @@ def _processor(name: str, found: Settings, gate: LateGate, service: str) -> Span
 def _spool(found: Settings, service: str) -> tuple[str, Callable[[], Spool]] | None:
     if not found.spool_dir:
         return None
-    try:
-        # Now: the program may change its folder before there is anything to write.
-        folder = os.path.abspath(found.spool_dir)
-    except OSError:  # the current folder is no more
-        folder = found.spool_dir
+    folder = _from_here(found.spool_dir)
 
     def make() -> Spool:
         from otel_run.export.spool import Spool
@@ -114,6 +118,15 @@ def _spool(found: Settings, service: str) -> tuple[str, Callable[[], Spool]] | N
         return Spool(folder, service, found.spool_max_bytes, "spool")
 
     return folder, make
+
+
+def _from_here(path: str) -> str:
+    """Return a path that stays: the program may change its folder before there is anything to write."""
+    try:
+        # A slash at its end says that it is a folder.
+        return os.path.join(os.path.abspath(path), "") if path.endswith(os.sep) else os.path.abspath(path)
+    except OSError:  # the current folder is no more
+        return path
 
 
 def _behind(gate: LateGate, build: Callable[[], Sender]) -> Callable[[], Sender]:
@@ -124,7 +137,7 @@ def _behind(gate: LateGate, build: Callable[[], Sender]) -> Callable[[], Sender]
     return build_both
 
 
-def _sender(name: str, found: Settings) -> Callable[[], Sender]:
+def _sender(name: str, found: Settings, service: str, gate: LateGate, known: Known | None) -> Callable[[], Sender]:
     """Return what builds the sender, later, in the thread that uses it.
 
     Modules of others are imported now: some refuse to be once the interpreter has begun to exit
@@ -137,6 +150,35 @@ def _sender(name: str, found: Settings) -> Callable[[], Sender]:
         return lambda: otlp_grpc.build(found, exporter)
     if name in ("otlp", "otlp_proto_http"):
         return lambda: otlp.HttpSender(found)
+    if name == "file":
+        return _file_sender(found, service)
+    if name == "tree":
+        return _tree_sender(found, gate, known)
     value = dict(candidates.entry_points("opentelemetry_traces_exporter"))[name]
     without_exit(candidates.load, value)
     return lambda: ExporterSender(candidates.make(value), name)
+
+
+def _tree_sender(found: Settings, gate: LateGate, known: Known | None) -> Callable[[], Sender]:
+    from otel_run.export.tree_stream import Stream
+
+    # Now: what stderr is may change later.
+    stream = Stream()
+
+    def build() -> Sender:
+        from otel_run.export.tree import TreeSender
+
+        return TreeSender(found, known, gate, stream)
+
+    return build
+
+
+def _file_sender(found: Settings, service: str) -> Callable[[], Sender]:
+    place = _from_here(found.trace_file)
+
+    def build() -> Sender:
+        from otel_run.export.file import FileSender
+
+        return FileSender(place, service, found.trace_file_max_bytes, found.trace_file_keep)
+
+    return build

@@ -72,8 +72,11 @@ class Sender(Protocol):
         """Try once to deliver such a message."""
         ...
 
-    def rest(self) -> None:
-        """Nothing more is to be sent now: let go of what is of no use later."""
+    def rest(self) -> float | None:
+        """Nothing more is to be sent now: let go of what is of no use later.
+
+        Return None; or, of one that has things to do also when no span comes, for how many seconds it has none.
+        """
         ...
 
     def close(self) -> None:

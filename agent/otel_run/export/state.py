@@ -37,6 +37,9 @@ _HINTS = {
     FULL: "OTEL_BSP_MAX_QUEUE_SIZE, or a ratio below 1",
     HEAVY: "OTEL_RUN_QUEUE_MAX_BYTES, or OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
 }
+# Where to look if nothing ever came there.
+_RECEIVER = "is a collector there? OTEL_EXPORTER_OTLP_ENDPOINT says where"
+_WHERE = {"exporter file": "OTEL_RUN_FILE says where to write"}
 
 
 class State:
@@ -202,7 +205,7 @@ class State:
             report.warn(self._unit, what, f"{destination}: {self._reason or f'no answer within {budget:g} s of exit'}")
         else:
             self._is_told = True
-            hint = "" if kept else ". hint: is a collector there? OTEL_EXPORTER_OTLP_ENDPOINT says where"
+            hint = "" if kept else f". hint: {_WHERE.get(self._unit, _RECEIVER)}"
             report.warn(self._unit, "down", f"{destination}: {self._reason}; {what}{hint}")
 
     def _gone(self) -> int:

@@ -55,8 +55,13 @@ def namespace(value: object) -> dict[str, Any]:
         own = _class_namespace(cls).get("__dict__")
         if own is not None:
             # A proxy puts a property of its own in that place.
-            is_real = type(own) is GetSetDescriptorType and own.__objclass__ is cls
-            return dict(own.__get__(value) or ()) if is_real else {}
+            if type(own) is not GetSetDescriptorType or own.__objclass__ is not cls:
+                return {}
+            try:
+                return dict(own.__get__(value) or ())
+            except (AttributeError, ValueError):
+                # wrapt's proxies are written in C, and give that of what they stand for, which may have none.
+                return {}
     return {}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_run.patching.instrumentor import Instrumentor
 from otel_run.patching.wrap import Around
+from otel_run.tracing import started
 from otel_run.tracing.entering import NOTHING, enter, leave, now
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _note(task: Any) -> None:
 
 def _enter(task: Any) -> Any:
     """Enter the context of a task; return the token, or None if it is current, or as empty as what is current."""
+    if started.is_watching:
+        started.begin_job()
     around = task.__dict__.pop(_SUBMITTED_IN, NOTHING)
     current = now()
     return None if around is current or not (around or current) else enter(around)

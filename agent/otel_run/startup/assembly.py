@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_run.settings import Settings
+    from otel_run.tracing import started
 
 _provider: Provider | None = None
 _followed: trace.TracerProvider | None = None
@@ -45,7 +46,7 @@ def assemble(found: Settings) -> None:
         # Never 100 % in place of a sampler that failed.
         sampler = sampling.one_percent()
     provider = _provider = Provider(found, resource.build(found, called), sampler)
-    exporters = pipeline.build(found, called)
+    exporters = pipeline.build(found, called, contained("lanes", _watch_starts, found))
     for processor in exporters.processors:
         provider.add_own_processor(processor)
     _make_global(provider)
@@ -53,6 +54,16 @@ def assemble(found: Settings) -> None:
     lifetime.at_end(lambda _for_good: collection.hand_on_postponed())
     lifetime.at_end(exporters.close)
     lifetime.guard()
+
+
+def _watch_starts(found: Settings) -> started.Known | None:
+    """Have what begins watched, if anybody shows it; return what is known of it."""
+    if "tree" not in found.exporters and "file" not in found.exporters:
+        return None
+    from otel_run.tracing import started
+
+    started.watch()
+    return started.known
 
 
 def _check_sdk() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from otel_run.tracing import started
 from otel_run.tracing.entering import enter, leave
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Carried:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it; an exception has one frame of ours."""
         function, contained = self._function, self._contained
+        if started.is_watching:
+            contained(started.begin_job)
         token = contained(enter, self._around)
         try:
             return function(*args, **kwargs)

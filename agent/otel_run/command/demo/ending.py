@@ -42,7 +42,7 @@ def on_signals() -> Iterator[Callable[[], None]]:
         ignored = before[number] is signal.SIG_IGN
         # A shell starts `otel-run demo &` with SIGINT ignored. It stays so for us, but by a function, which
         # our children don't inherit: an interrupt is how they are stopped.
-        signal.signal(number, _do_nothing if ignored else take_note)
+        signal.signal(number, do_nothing if ignored else take_note)
     try:
         yield check
     finally:
@@ -60,5 +60,5 @@ def on_closed_pipes() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def _do_nothing(number: int, _: FrameType | None) -> None:
+def do_nothing(number: int, _: FrameType | None) -> None:
     """Take the signal."""

@@ -1,155 +1,138 @@
-"""The demo's order service: takes an order, enriches it, writes it down. A program that knows nothing of tracing."""
+"""The demo's order service: checks an order, enriches it, writes it down. A program that knows nothing of tracing."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-from dataclasses import asdict, dataclass
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import httpx
 import psycopg
 import redis
 import requests
-import sqlalchemy as sa
-from flask import Flask, current_app, request
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from werkzeug.serving import make_server
 
-VENUES = ("XNAS", "BATS")
-INSTRUMENTS_ARE_FRESH_FOR = 300  # seconds
-
-app = Flask(__name__)
+CODES = {7: bytes.fromhex("d9dc714d6715b69cff60b493dc1db455157c95932bd3e16ee737c0a10ff8f1a6")}
+ROUNDS = 5000
 
 
-class Base(DeclarativeBase):
-    """The tables."""
-
-
-class Counterparty(Base):
-    """Whom we deal with."""
-
-    __tablename__ = "counterparties"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-
-
-class StoredOrder(Base):
-    """What was ordered."""
-
-    __tablename__ = "orders"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    counterparty_id: Mapped[int] = mapped_column(sa.ForeignKey(Counterparty.id))
-    symbol: Mapped[str]
-    side: Mapped[str]
-    quantity: Mapped[int]
-    price: Mapped[float]
-
-
-@dataclass
+@dataclass(frozen=True)
 class Order:
-    """An order as it came in."""
+    """An order as it came in; `accounts` are those that a larger one is divided among."""
 
     counterparty: int
+    code: str
     symbol: str
     side: str
     quantity: int
+    accounts: tuple[int, ...] = ()
 
 
-@app.post("/orders")
-def post_order() -> tuple[dict[str, Any], int]:
-    """Take one order."""
-    order = Order(**request.get_json())
-    try:
-        return process_order(order), 201
-    except ValueError as reason:
-        return {"refused": str(reason)}, 422
+@dataclass(frozen=True)
+class Desk:
+    """What orders are dealt with by. One after another: one connection is enough."""
+
+    database: psycopg.Connection[Any]
+    cache: redis.Redis
+    reference_data: str
 
 
-def process_order(order: Order) -> dict[str, Any]:
+def process_order(desk: Desk, order: Order) -> dict[str, Any]:
     """Carry out one order; return what is to be told of it."""
     validate(order)
-    counterparty, instrument = enrich(order)
-    price = asyncio.run(best_price(order.symbol, order.side))
-    number = execute(order, price)
-    return {"order": number, "counterparty": counterparty, "instrument": instrument, "price": price} | asdict(order)
+    counterparty, instrument = enrich_order(desk, order)
+    number = execute_order(desk, order)
+    return {"order": number, "counterparty": counterparty, "instrument": instrument, "quantity": order.quantity}
 
 
 def validate(order: Order) -> None:
-    """Raise ValueError for an order that makes no sense."""
+    """Raise ValueError for an order that makes no sense, or that its counterparty has not given."""
     if order.side not in ("buy", "sell"):
         raise ValueError(f"can't {order.side}")
     if order.quantity <= 0:
         raise ValueError("nothing to deal in")
+    if not hmac.compare_digest(CODES.get(order.counterparty, b""), digest(order.counterparty, order.code)):
+        raise ValueError("not the code of this counterparty")
 
 
-def enrich(order: Order) -> tuple[str, str]:
+def digest(counterparty: int, code: str) -> bytes:
+    """Return what is known of a counterparty's code: it takes a while, so that nobody tries them all."""
+    return hashlib.pbkdf2_hmac("sha256", code.encode(), b"counterparty %d" % counterparty, ROUNDS)
+
+
+def enrich_order(desk: Desk, order: Order) -> tuple[str, str]:
     """Find out who is dealing, and in what."""
-    with Session(current_app.config["engine"]) as session:
-        counterparty = session.scalars(sa.select(Counterparty).where(Counterparty.id == order.counterparty)).one()
-        return counterparty.name, instrument_name(order.symbol)
+    row = desk.database.execute(
+        "SELECT counterparty FROM counterparties WHERE id = %s", (order.counterparty,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"no counterparty {order.counterparty}")
+    for account in order.accounts:
+        desk.database.execute("SELECT owner FROM accounts WHERE id = %s", (account,)).fetchone()
+    return str(row[0]), instrument(desk, order.symbol)
 
 
-def instrument_name(symbol: str) -> str:
-    """Return an instrument's name: from the cache, else from the service that knows."""
-    cache = current_app.config["cache"]
-    key = f"instrument:{symbol}"
-    if cached := cache.get(key):
+def instrument(desk: Desk, symbol: str) -> str:
+    """Return an instrument's name: from the cache, that a job fills every night, else from the service that knows."""
+    if cached := desk.cache.get(f"cache:instrument:{symbol}"):
         return str(cached)
-    response = requests.post(f"{current_app.config['reference_data']}/v1/instruments/{symbol}", json={}, timeout=10)
+    response = requests.post(f"{desk.reference_data}/v1/instruments/{symbol}", json={}, timeout=10)
     response.raise_for_status()
-    name = str(response.json()["name"])
-    cache.set(key, name, ex=INSTRUMENTS_ARE_FRESH_FOR)
-    return name
+    return str(response.json()["name"])
 
 
-async def best_price(symbol: str, side: str) -> float:
-    """Ask all venues at the same time."""
-    async with httpx.AsyncClient(base_url=current_app.config["reference_data"]) as client:
-        answers = await asyncio.gather(*(client.get(f"/v1/quotes/{symbol}/{venue}") for venue in VENUES))
-    prices = [float(answer.raise_for_status().json()["price"]) for answer in answers]
-    return min(prices) if side == "buy" else max(prices)
-
-
-def execute(order: Order, price: float) -> int:
-    """Write the order down, past the ORM; return its number."""
-    statement = (
-        "INSERT INTO orders (counterparty_id, symbol, side, quantity, price) VALUES (%s, %s, %s, %s, %s) RETURNING id"
-    )
-    with psycopg.connect(current_app.config["database"]) as connection:
-        row = connection.execute(
-            statement, (order.counterparty, order.symbol, order.side, order.quantity, price)
+def execute_order(desk: Desk, order: Order) -> int:
+    """Write the order down; return its number."""
+    with desk.database.transaction():
+        row = desk.database.execute(
+            "INSERT INTO orders (counterparty, symbol, side, quantity) VALUES (%s, %s, %s, %s) RETURNING id",
+            (order.counterparty, order.symbol, order.side, order.quantity),
         ).fetchone()
     assert row is not None
     return int(row[0])
 
 
+def answer(desk: Desk, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Return the status and the content of the answer to one order."""
+    try:
+        return 201, process_order(desk, Order(**json.loads(body)))
+    except (ValueError, TypeError) as reason:
+        return 422, {"refused": str(reason)}
+    except (LookupError, requests.RequestException) as reason:
+        return 502, {"failed": str(reason)}
+
+
+def serve(desk: Desk, port: int) -> None:
+    """Take orders until interrupted, one at a time."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            status, content = answer(desk, self.rfile.read(int(self.headers["Content-Length"])))
+            payload = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+    server = HTTPServer(("127.0.0.1", port), Handler)
+    print(f"listening on {port}", flush=True)
+    server.serve_forever()
+
+
 def main() -> None:
-    """Serve until interrupted."""
+    """Connect, and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", required=True, metavar="URL")
     parser.add_argument("--cache", required=True, metavar="URL")
     parser.add_argument("--reference-data", required=True, metavar="URL")
     given = parser.parse_args()
-    engine = sa.create_engine(given.database.replace("postgresql://", "postgresql+psycopg://"))
-    Base.metadata.create_all(engine)
-    with Session(engine) as session, session.begin():
-        session.merge(Counterparty(id=7, name="Ada & Sons"))
-    app.config.update(
-        engine=engine,
-        database=given.database,
-        cache=redis.Redis.from_url(given.cache, decode_responses=True),
-        reference_data=given.reference_data,
-    )
-    # Better to fail now than at the first order.
-    with app.app_context():
-        asyncio.run(best_price("AAPL", "buy"))
-    server = make_server("127.0.0.1", given.port, app, threaded=True)
-    print(f"listening on {given.port}", flush=True)
-    server.serve_forever()
+    cache = redis.Redis.from_url(given.cache, decode_responses=True)
+    cache.ping()  # better to fail now than at the first order
+    serve(Desk(psycopg.connect(given.database, autocommit=True), cache, given.reference_data), given.port)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def postgres() -> Iterator[Server]:
             return (programs / "postgres", "-D", data, "-h", HOST, "-p", str(port), "-k", "", "-F")
 
         def is_ours(port: int, _pid: int) -> bool:
-            return os.fsencode(data) in _ask_postgres(port)
+            return os.fsencode(data) in ask_postgres(port, "SHOW data_directory")
 
         with running("PostgreSQL", command, is_ours, folder, **_credentials()) as (port, pid):
             yield Server(HOST, port, f"postgresql://postgres@{HOST}:{port}/postgres", pid)
@@ -97,7 +97,7 @@ def valkey(*arguments: str) -> Iterator[Server]:
             return (program, *arguments, "--port", str(port), "--bind", HOST, "--save", "", "--dir", folder)
 
         def is_ours(port: int, pid: int) -> bool:
-            return b"\r\nprocess_id:%d\r\n" % pid in _ask_valkey(port)
+            return b"\r\nprocess_id:%d\r\n" % pid in ask_valkey(port, b"INFO server")
 
         with running("Valkey", command, is_ours, folder, **_credentials()) as (port, pid):
             yield Server(HOST, port, f"redis://{HOST}:{port}/0", pid)
@@ -233,14 +233,14 @@ def _told(name: str, folder: Path) -> str:
     return f"{name} did not start; it wrote:\n{log or '(nothing)'}"
 
 
-def _ask_postgres(port: int) -> bytes:
-    """Ask for the data folder in the frontend/backend protocol 3.0: a driver would be one more dependency."""
+def ask_postgres(port: int, query: str, timeout: float = 1.0) -> bytes:
+    """Return what is answered to statements, in the frontend/backend protocol 3.0: a driver would be a dependency."""
     account = b"user\0postgres\0database\0postgres\0\0"
-    query = b"SHOW data_directory\0"
-    with socket.create_connection((HOST, port), 1) as connection, connection.makefile("rb") as answers:
+    text = query.encode() + b"\0"
+    with socket.create_connection((HOST, port), timeout) as connection, connection.makefile("rb") as answers:
         connection.sendall(struct.pack("!II", len(account) + 8, 3 << 16) + account)
         _until_ready_for_query(answers)
-        connection.sendall(struct.pack("!cI", b"Q", len(query) + 4) + query)
+        connection.sendall(struct.pack("!cI", b"Q", len(text) + 4) + text)
         return _until_ready_for_query(answers)
 
 
@@ -248,14 +248,17 @@ def _until_ready_for_query(answers: IO[bytes]) -> bytes:
     told = b""
     while len(head := answers.read(5)) == 5:
         kind, length = struct.unpack("!cI", head)
-        told += answers.read(length - 4)
+        told += (answer := answers.read(length - 4))
         if kind == b"Z":
             return told
+        if kind == b"E":
+            raise ConnectionError(f"PostgreSQL: {answer.replace(bytes(1), b' ').decode(errors='replace')}")
     raise ConnectionError("PostgreSQL is still starting up")
 
 
-def _ask_valkey(port: int) -> bytes:
-    with socket.create_connection((HOST, port), 1) as connection, connection.makefile("rb") as answers:
-        connection.sendall(b"INFO server\r\n")
+def ask_valkey(port: int, command: bytes, timeout: float = 1.0) -> bytes:
+    """Return the answer to a command that is answered by a text."""
+    with socket.create_connection((HOST, port), timeout) as connection, connection.makefile("rb") as answers:
+        connection.sendall(command + b"\r\n")
         size = answers.readline()
         return answers.read(int(size[1:])) if size.startswith(b"$") else b""

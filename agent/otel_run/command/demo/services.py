@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from otel_run.command.demo.servers import HOST, Failed, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from otel_run.command.demo.servers import Command
 
@@ -23,6 +24,23 @@ HERE = Path(__file__).parent
 # What Python needs to find itself and its packages; of the rest of the user's environment, settings for
 # OpenTelemetry, PostgreSQL or a proxy would make the demo something else than it is.
 INHERITED = ("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "OTEL_RUN_STRICT")
+# The functions of the order service that become spans, and how these are called.
+TRACED = (
+    "orders:process_order=ProcessOrder",
+    "orders:validate",
+    "orders:enrich_order=enrichOrder",
+    "orders:execute_order=executeOrder",
+)
+# It serves by the standard library alone, which nobody traces: its process would pass for a script, and be a span.
+SETTINGS = {"OTEL_RUN_PROCESS_SPAN": "off"}
+CODE = "open sesame"
+
+
+def shown_command() -> str:
+    """Return how the order service is run, as a person would type it."""
+    settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
+    words = [f"{settings} otel-run", *(f"--trace {pattern}" for pattern in TRACED), "python orders.py"]
+    return " \\\n    ".join(words)
 
 
 @contextlib.contextmanager
@@ -31,17 +49,28 @@ def services(endpoint: str, database: str, cache: str, check: Callable[[], None]
 
     `check` is called while they start, and raises if that is to be given up.
     """
-    with _service(endpoint, check, "reference-data", "reference_data.py", "{port}") as reference_data:
-        needs = (f"--database={database}", f"--cache={cache}", f"--reference-data={reference_data}")
-        with _service(endpoint, check, "orders", "orders.py", "--port={port}", *needs) as orders:
+    # Sent often: somebody is looking.
+    environment = _environment() | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    with _service("reference-data", ("reference_data.py", "{port}"), environment, check) as reference_data:
+        flags = [word for pattern in TRACED for word in ("--trace", pattern)]
+        program = (
+            "orders.py",
+            "--port={port}",
+            f"--database={database}",
+            f"--cache={cache}",
+            f"--reference-data={reference_data}",
+        )
+        with _service("orders", program, environment | SETTINGS, check, *flags) as orders:
             yield orders
 
 
 @contextlib.contextmanager
-def _service(endpoint: str, check: Callable[[], None], name: str, *program: str) -> Iterator[str]:
+def _service(
+    name: str, program: Sequence[str], environment: Mapping[str, str], check: Callable[[], None], *flags: str
+) -> Iterator[str]:
     """Run `python *program` under `otel-run`; give its URL."""
     script, *arguments = program
-    under_otel_run = (sys.executable, "-m", "otel_run.command", "--endpoint", endpoint, "--service", name)
+    under_otel_run = (sys.executable, "-m", "otel_run.command", "--service", name, *flags)
 
     def command(port: int) -> Command:
         filled = (argument.replace("{port}", str(port)) for argument in arguments)
@@ -55,7 +84,7 @@ def _service(endpoint: str, check: Callable[[], None], name: str, *program: str)
             # Its own word, and not a connection: on a port that was lost, somebody else would take it.
             return f"listening on {port}\n" in log.read_text(errors="replace")
 
-        with running(name, command, is_ready, Path(folder), _environment()) as (port, _):
+        with running(name, command, is_ready, Path(folder), environment) as (port, _):
             try:
                 yield f"http://{HOST}:{port}"
             except Refused as refused:
@@ -68,18 +97,22 @@ def _environment() -> dict[str, str]:
 
 
 class Refused(Exception):
-    """The order service answered otherwise than it should."""
+    """The order service gave no answer, or another one than it should."""
 
 
-def order(service: str) -> None:
-    """Send one order, by plain urllib. Raises Refused."""
-    body = json.dumps({"counterparty": 7, "symbol": "AAPL", "side": "buy", "quantity": 100}).encode()
+def send(service: str, **order: Any) -> int:
+    """Send one order, by plain urllib; return the status of the answer. Raises Refused if there is none."""
+    body = json.dumps({"counterparty": 7, "code": CODE, "side": "buy", "quantity": 100, **order}).encode()
     request = urllib.request.Request(  # noqa: S310 - a URL of ours
         f"{service}/orders", body, {"Content-Type": "application/json"}
     )
     # No proxy: it is another machine's loopback that it would reach.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(request, timeout=30).close()
-    except urllib.error.URLError as error:
+        with opener.open(request, timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError as error:
         raise Refused(f"POST {service}/orders: {error}") from None
