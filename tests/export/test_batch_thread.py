@@ -100,9 +100,8 @@ def only_who_gives_way() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("only_who_gives_way")
-@pytest.mark.parametrize("somebody_waits", [False, True])
-def test_while_a_batch_is_packed_others_run_unless_somebody_waits_for_it(somebody_waits: bool) -> None:
+def _turns_while_packing(somebody_waits: bool) -> int:
+    """Return in how many turns of another thread a batch of 40 ms was packed."""
     sender, turns, at = Kept(), [0], list[int]()
 
     def look(span: ReadableSpan) -> ReadableSpan:
@@ -131,8 +130,18 @@ def test_while_a_batch_is_packed_others_run_unless_somebody_waits_for_it(somebod
             time.sleep(0.01)
     done.set()
     worker.join()
-    # 40 ms of work: dozens of slices, or one.
-    assert len({*at}) > 10 if not somebody_waits else len({*at}) < 5
+    return len({*at})
+
+
+@pytest.mark.usefixtures("only_who_gives_way")
+def test_while_a_batch_is_packed_others_run() -> None:
+    # Dozens of slices. On a machine that is busy elsewhere a pause may last as long as beside threads that compute.
+    assert any(_turns_while_packing(somebody_waits=False) > 10 for _ in range(10))
+
+
+@pytest.mark.usefixtures("only_who_gives_way")
+def test_while_a_batch_is_packed_others_wait_if_somebody_waits_for_it() -> None:
+    assert _turns_while_packing(somebody_waits=True) < 5
 
 
 @pytest.mark.usefixtures("only_who_gives_way")

@@ -13,7 +13,7 @@ Usage: otel-run demo
        otel-run demo --serve [--no-browser]
 
 Starts a PostgreSQL, a Valkey and two services, sends an order, and prints the trace of it. The services
-hold no tracing code; `otel-run python orders.py` and a list of functions are all that is done to them.
+hold no tracing code; `otel-run python service.py` and a list of functions are all that is done to them.
 It takes a few seconds, ends by itself and leaves nothing behind.
 
   --serve        send orders until Ctrl-C, and show their traces on a page as they come

@@ -39,7 +39,7 @@ CODE = "open sesame"
 def shown_command() -> str:
     """Return how the order service is run, as a person would type it."""
     settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
-    words = [f"{settings} otel-run", *(f"--trace {pattern}" for pattern in TRACED), "python orders.py"]
+    words = [f"{settings} otel-run", *(f"--trace {pattern}" for pattern in TRACED), "python service.py"]
     return " \\\n    ".join(words)
 
 
@@ -54,7 +54,7 @@ def services(endpoint: str, database: str, cache: str, check: Callable[[], None]
     with _service("reference-data", ("reference_data.py", "{port}"), environment, check) as reference_data:
         flags = [word for pattern in TRACED for word in ("--trace", pattern)]
         program = (
-            "orders.py",
+            "service.py",
             "--port={port}",
             f"--database={database}",
             f"--cache={cache}",
