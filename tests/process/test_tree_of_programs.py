@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Who waits for whom, and for how long: that differs each time, and with the machine.
-_NOTE = re.compile(r"  ← (?!N\+1|same|retry|no answer|\w+Error: )[^\n]*|, on the critical path")
+_NOTE = re.compile(r"  ← (?!N\+1|same|retry|no answer|\w+Error: )[^\n]*|, on the critical path|, slowest [^\n,]*")
 _DURATION = re.compile(r"( \(median )?\b[\d.]+m?s\)?")
 
 

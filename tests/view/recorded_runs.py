@@ -37,6 +37,8 @@ def environment(name: str, **variables: str) -> dict[str, str]:
         "OTEL_RUN_TRACE": f"{name}:*",
         "OTEL_RUN_PROCESS_SPAN": "off",
         "OTEL_RUN_STRICT": "true",
+        # Whether it takes long enough to be a span, the machine decides.
+        "OTEL_RUN_CONNECTION_THRESHOLD": "60000",
         "OTEL_SERVICE_NAME": name,
         **variables,
     }
